@@ -1,0 +1,1 @@
+"""Where feedback events come from."""

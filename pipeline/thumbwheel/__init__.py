@@ -1,0 +1,1 @@
+"""Thumbwheel: users' thumbs turn the wheel."""

@@ -1,0 +1,289 @@
+"""The configuration file: TOML, checked whole before anything runs.
+
+Unknown keys are errors. Relative paths are relative to the file. Secrets are never in it: an option
+that needs one names an environment variable.
+"""
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from thumbwheel.errors import ConfigError
+
+__all__ = [
+    "Config",
+    "ConfigPath",
+    "DatasetConfig",
+    "EvaluationConfig",
+    "GateConfig",
+    "Guard",
+    "MappingConfig",
+    "PluginConfig",
+    "ScaleConfig",
+    "SourceConfig",
+    "TrainingConfig",
+    "describe_errors",
+    "load_config",
+]
+
+
+def _resolve(path: Path, info: ValidationInfo) -> Path:
+    base: Path = (info.context or {}).get("base_dir", Path())
+    return (base / path.expanduser()).resolve()
+
+
+ConfigPath = Annotated[Path, AfterValidator(_resolve)]
+"""A path option, relative to the configuration file. Connectors and plugins use it too."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ScaleConfig(_Section):
+    """A numeric rating as a vote: `down` and what lies beyond it is -1, `up` and beyond is +1.
+
+    Values between are linear. `up` may be the smaller number (an error count).
+    """
+
+    down: float
+    up: float
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if self.down == self.up:
+            raise ValueError("`down` and `up` must differ")
+        return self
+
+
+class MappingConfig(_Section):
+    """Which key of a source's records holds what. A dot reaches into nested objects."""
+
+    prompt: str = "prompt"
+    completion: str = "completion"
+    rating: str = "rating"
+    rater: str | None = None
+    event_id: str | None = None
+    generation_id: str | None = None
+    model_version: str | None = None
+    comment: str | None = None
+    correction: str | None = None
+    comparison_id: str | None = None
+    occurred_at: str | None = None
+    up: list[str | int | float | bool] = ["up", "thumbs_up", "like", "positive", True, 1]
+    down: list[str | int | float | bool] = ["down", "thumbs_down", "dislike", "negative", False, -1]
+    withdrawn: list[str] = ["withdrawn", "retracted"]
+    scale: ScaleConfig | None = None
+    anonymous: list[str] = ["", "anon", "anonymous"]
+    turns: dict[str, Literal["system", "user", "assistant"]] = {}
+
+
+class SourceConfig(_Section):
+    """One source of events: a connector by entry-point name, its options, and the mapping.
+
+    Without a mapping, records are in Thumbwheel's own event format (see docs/events.md).
+    """
+
+    name: Name
+    connector: str
+    options: dict[str, Any] = {}
+    mapping: MappingConfig | None = None
+
+
+class PluginConfig(_Section):
+    """A plugin by entry-point name, or as `path/to/file.py:Class`, and its options."""
+
+    use: str
+    options: dict[str, Any] = {}
+
+
+class DatasetConfig(_Section):
+    """What becomes of the pairs."""
+
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    max_train_pairs: Annotated[int, Field(ge=1)] | None = None
+    max_eval_pairs: Annotated[int, Field(ge=1)] | None = None
+
+
+class TrainingConfig(_Section):
+    """LoRA DPO, in TRL's and peft's words."""
+
+    lora_r: Annotated[int, Field(ge=1)] = 16
+    lora_alpha: Annotated[int, Field(ge=1)] = 32
+    target_modules: list[str] | str = ["q_proj", "v_proj"]
+    beta: Annotated[float, Field(gt=0)] = 0.1
+    loss_type: list[str] = ["sigmoid", "sft"]
+    loss_weights: list[float] = [1.0, 0.2]
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-5
+    num_train_epochs: Annotated[float, Field(gt=0)] = 1.0
+    max_steps: int = -1
+    per_device_train_batch_size: Annotated[int, Field(ge=1)] = 2
+    gradient_accumulation_steps: Annotated[int, Field(ge=1)] = 8
+    max_length: Annotated[int, Field(ge=8)] = 1024
+    gradient_checkpointing: bool = False
+    save_steps: Annotated[int, Field(ge=1)] = 20
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _weights(self) -> Self:
+        if len(self.loss_type) != len(self.loss_weights):
+            raise ValueError("`loss_weights` needs one number for each entry of `loss_type`")
+        return self
+
+
+class EvaluationConfig(_Section):
+    """How the models are measured on held-out prompts."""
+
+    batch_size: Annotated[int, Field(ge=1)] = 8
+    max_generations: Annotated[int, Field(ge=1)] = 200
+    max_new_tokens: Annotated[int, Field(ge=1)] = 256
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    seed: int = 0
+
+
+class Guard(_Section):
+    """A metric that may not get worse by more than a margin.
+
+    The margin is absolute, or a share of the champion's value when `relative`.
+    """
+
+    metric: str
+    max_drop: Annotated[float, Field(ge=0)] | None = None
+    max_rise: Annotated[float, Field(ge=0)] | None = None
+    relative: bool = False
+
+    @model_validator(mode="after")
+    def _one_side(self) -> Self:
+        if self.max_drop is None and self.max_rise is None:
+            raise ValueError(f"the guard on {self.metric!r} needs `max_drop` or `max_rise`")
+        return self
+
+
+class GateConfig(_Section):
+    """What a candidate must show to be promoted."""
+
+    min_prompts: Annotated[int, Field(ge=2)] = 50
+    improve: list[str] = ["preference_accuracy"]
+    guards: list[Guard] = [
+        Guard(metric="distinct_2", max_drop=0.1),
+        Guard(metric="self_bleu", max_rise=0.1),
+        Guard(metric="length", max_rise=0.25, max_drop=0.25, relative=True),
+        Guard(metric="chosen_log_perplexity", max_rise=0.1),
+    ]
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.improve:
+            raise ValueError("`improve` needs at least one metric")
+        return self
+
+
+class MLflowConfig(_Section):
+    """Where results are registered. `tracking_uri` defaults to a sqlite file in `home`."""
+
+    tracking_uri: str | None = None
+    experiment: str | None = None
+
+
+class ModelConfig(_Section):
+    """The base model: a local directory in Hugging Face's layout, with safetensors."""
+
+    path: ConfigPath
+
+
+class Config(_Section):
+    """A whole configuration."""
+
+    project: Name
+    home: ConfigPath
+    model: ModelConfig
+    sources: list[SourceConfig] = Field(min_length=1)
+    plugins: list[PluginConfig] = Field(min_length=1)
+    dataset: DatasetConfig = DatasetConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    gate: GateConfig = GateConfig()
+    mlflow: MLflowConfig = MLflowConfig()
+    base_dir: Path = Field(exclude=True, default=Path())
+
+    @model_validator(mode="after")
+    def _unique_sources(self) -> Self:
+        names = [source.name for source in self.sources]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two sources are named {name!r}; the name is a source's identity")
+        return self
+
+    @property
+    def tracking_uri(self) -> str:
+        """The MLflow tracking URI in force."""
+        return self.mlflow.tracking_uri or f"sqlite:///{self.home / 'mlflow.db'}"
+
+    def digest(self) -> str:
+        """Return a hash of everything that shapes a candidate: not where it is stored."""
+        shaping = self.model_dump_json(
+            include={"model", "plugins", "dataset", "training", "evaluation", "gate"}
+        )
+        return hashlib.blake2b(shaping.encode(), digest_size=16).hexdigest()
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a configuration file.
+
+    Raises:
+        ConfigError: The file is missing, not TOML, or has a wrong key or value.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the configuration {path}: {error.strerror}; "
+            "`thumbwheel init` writes a new one"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text: {error}") from error
+    try:
+        values: Mapping[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    base_dir = path.resolve().parent
+    try:
+        return Config.model_validate(
+            {**values, "base_dir": base_dir}, context={"base_dir": base_dir}
+        )
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {describe_errors(error)}") from error
+
+
+def describe_errors(error: ValidationError) -> str:
+    """Return pydantic's findings as one line: where, what, and the value."""
+    findings = []
+    for item in error.errors(include_url=False):
+        where = ".".join(str(part) for part in item["loc"]) or "the file"
+        if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            findings.append(f"unknown key `{where}`")
+        elif item["type"] in ("missing", "missing_argument"):
+            findings.append(f"`{where}` is required")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            findings.append(
+                f"`{where}`: {message[:1].lower()}{message[1:]}, got {item['input']!r:.80}"
+            )
+    return "; ".join(findings)

@@ -1,0 +1,85 @@
+"""The hooks: everything a plugin can do.
+
+A plugin is a frozen pydantic dataclass; its fields are its options, its methods marked with
+`@hookimpl` are its hooks. Every hook takes a whole table (see `tables`), so that work of SQL size
+stays SQL-sized; `authoring.PairEachPrompt` turns a plain per-prompt method into the table form.
+"""
+
+import pluggy
+import pyarrow as pa
+
+from thumbwheel.types import CycleReport, LanguageModel
+
+__all__ = ["HookSpecs", "hookimpl", "hookspec"]
+
+hookspec = pluggy.HookspecMarker("thumbwheel")
+hookimpl = pluggy.HookimplMarker("thumbwheel")
+
+
+class HookSpecs:
+    """The specifications that pluggy checks every plugin against."""
+
+    @hookspec
+    def process_events(self, events: pa.Table) -> pa.Table:
+        """Change events before they are stored: redact, canonicalise, drop.
+
+        Called once per ingested batch. Plugins are chained in the order the config lists them.
+        Fails closed: when one raises, nothing of the batch is stored and ingestion stops.
+
+        Args:
+            events: `tables.EVENTS`.
+
+        Returns:
+            The events to store, `tables.EVENTS`. A row left out is counted as dropped.
+        """
+
+    @hookspec
+    def make_pairs(self, rated: pa.Table) -> pa.Table:
+        """Propose preference pairs.
+
+        Called once per chunk of whole prompts. Must be deterministic: the same rows in any order
+        give the same pairs. The results of all listed plugins are joined; the first to name a pair
+        owns it.
+
+        Args:
+            rated: `tables.RATED`, every completion of each prompt in it.
+
+        Returns:
+            `tables.PROPOSED`.
+        """
+
+    @hookspec
+    def screen_pairs(self, pairs: pa.Table) -> pa.Table:
+        """Drop pairs, each with a reason that the report shows.
+
+        Called once per chunk of whole prompts, after every plugin's `make_pairs`; each plugin sees
+        only what the ones listed before it have left.
+
+        Args:
+            pairs: `tables.PAIRS`.
+
+        Returns:
+            `tables.REASONS`, one row per pair to drop.
+        """
+
+    @hookspec
+    def evaluate_model(self, model: LanguageModel, pairs: pa.Table) -> pa.Table:
+        """Measure a model on held-out pairs.
+
+        Called alike for candidate, champion and base. The gate's rules may name the metrics.
+
+        Args:
+            model: The model; see `types.LanguageModel`.
+            pairs: Held-out pairs, `tables.PAIRS`.
+
+        Returns:
+            `tables.METRICS`: one value per metric and prompt, the same metrics and prompts for
+            every model.
+        """
+
+    @hookspec
+    def cycle_finished(self, report: CycleReport) -> None:
+        """Observe a finished cycle: notify someone, hot-load the adapter.
+
+        Called once, after the decision is registered. A failure is reported and changes nothing.
+        """

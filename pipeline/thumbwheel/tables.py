@@ -1,0 +1,107 @@
+"""The Arrow tables that flow between the stages and through the plugin hooks.
+
+Each schema here is a contract: a hook gets tables of exactly these columns and gives back the
+columns named for it. Identifiers are hashes of content (see `events`), so that the same events
+give the same identifiers everywhere.
+"""
+
+import pyarrow as pa
+
+from thumbwheel.errors import PluginError
+
+__all__ = ["EVENTS", "MESSAGES", "METRICS", "PAIRS", "PROPOSED", "RATED", "REASONS", "conform"]
+
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+"""A prompt: its chat messages in order."""
+
+EVENTS = pa.schema(
+    [
+        pa.field("event_id", pa.string(), nullable=False),
+        pa.field("generation_id", pa.string(), nullable=False),
+        ("prompt", MESSAGES),
+        ("completion", pa.string()),
+        ("model_version", pa.string()),
+        pa.field("is_vote", pa.bool_(), nullable=False),
+        ("rater_id", pa.string()),
+        ("score", pa.float64()),
+        ("comment", pa.string()),
+        ("correction", pa.string()),
+        ("comparison_id", pa.string()),
+        ("occurred_at", pa.timestamp("us", tz="UTC")),
+        ("metadata", pa.string()),
+    ]
+)
+"""`process_events`: one row an event. It carries a generation (`prompt` and `completion`), a vote
+(`is_vote`; `score` in [-1, 1], null withdraws an earlier vote), or both. `metadata` is JSON."""
+
+RATED = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("completion_id", pa.string()),
+        ("prompt", MESSAGES),
+        ("completion", pa.string()),
+        ("n_up", pa.float64()),
+        ("n_down", pa.float64()),
+        ("score", pa.float64()),
+        ("model_version", pa.string()),
+    ]
+)
+"""`make_pairs` takes this: one row per rated completion, sorted by prompt_id and completion_id, all
+completions of a prompt in the same table. See `types.RatedCompletion`."""
+
+PROPOSED = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("chosen_id", pa.string()),
+        ("rejected_id", pa.string()),
+        ("confidence", pa.float64()),
+    ]
+)
+"""`make_pairs` gives this: completion ids of one prompt, and P(chosen is better) in (0.5, 1]."""
+
+PAIRS = pa.schema(
+    [
+        ("pair_id", pa.string()),
+        ("prompt_id", pa.string()),
+        ("chosen_id", pa.string()),
+        ("rejected_id", pa.string()),
+        ("confidence", pa.float64()),
+        ("plugin", pa.string()),
+        ("prompt", MESSAGES),
+        ("chosen", pa.string()),
+        ("rejected", pa.string()),
+    ]
+)
+"""`screen_pairs` and `evaluate_model` take this: the pairs with their texts."""
+
+REASONS = pa.schema([("pair_id", pa.string()), ("reason", pa.string())])
+"""`screen_pairs` gives this: the pairs to drop, and why. A pair not named is kept."""
+
+METRICS = pa.schema([("metric", pa.string()), ("prompt_id", pa.string()), ("value", pa.float64())])
+"""`evaluate_model` gives this: one value per metric and prompt. The engine turns the values into
+paired estimates, so a plugin never computes an interval itself."""
+
+
+def conform(table: object, schema: pa.Schema, who: str) -> pa.Table:
+    """Return `table` with exactly the columns of `schema`, cast to its types.
+
+    Args:
+        table: What a plugin returned.
+        schema: One of the schemas above.
+        who: The plugin and hook, for the message.
+
+    Raises:
+        PluginError: It is not an Arrow table, lacks a column, or a column has another type.
+    """
+    if not isinstance(table, pa.Table):
+        raise PluginError(f"{who} must return a pyarrow.Table, got {type(table).__name__}")
+    missing = [name for name in schema.names if name not in table.column_names]
+    if missing:
+        raise PluginError(
+            f"{who} returned a table without the column{'s' * (len(missing) > 1)} "
+            f"{', '.join(missing)}; it needs {', '.join(schema.names)}"
+        )
+    try:
+        return table.select(schema.names).cast(schema)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+        raise PluginError(f"{who} returned a column of the wrong type: {error}") from error

@@ -1,0 +1,252 @@
+"""What flows through the wheel: frozen values and the two protocols, free of third-party imports.
+
+The terms are TRL's: a *prompt* is a list of chat messages, a *completion* is what the model
+answered, a *rater* is who voted. Tables of many such values are described in `tables`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, TypedDict
+
+__all__ = [
+    "Batch",
+    "Connector",
+    "CycleReport",
+    "Decision",
+    "Estimate",
+    "EvalReport",
+    "EventLog",
+    "LanguageModel",
+    "LogProb",
+    "Message",
+    "MetricReport",
+    "ModelRef",
+    "PreferenceDataset",
+    "PreferencePair",
+    "Prompt",
+    "RatedCompletion",
+    "Record",
+    "RuleResult",
+]
+
+
+class Message(TypedDict):
+    """One chat message."""
+
+    role: str
+    content: str
+
+
+Prompt = Sequence[Message]
+
+
+# --- events in -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One raw event as its source holds it.
+
+    `position` says where it stands in words an operator can follow, such as
+    `export.jsonl:17` or `thumbs[2]@9041`.
+    """
+
+    raw: bytes
+    position: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records in source order, and the cursor behind the last of them.
+
+    `cursor` is opaque text: whoever stores it hands it back to `Connector.open` and reading goes
+    on behind these records. `progress` is the share of the source read so far, in [0, 1].
+    """
+
+    records: Sequence[Record]
+    cursor: str
+    progress: float
+
+
+class EventLog(Protocol):
+    """An opened source: a replayable log of events, read from a cursor on."""
+
+    def poll(self, max_records: int) -> Batch | None:
+        """Return up to `max_records` next records, or None when caught up for now."""
+        ...
+
+    def acknowledge(self, cursor: str) -> None:
+        """Tell the source that everything up to `cursor` is stored. Called after the commit."""
+        ...
+
+    def close(self) -> None:
+        """Release what is held open."""
+        ...
+
+
+class Connector(Protocol):
+    """Where events come from: a frozen pydantic dataclass whose fields are its options."""
+
+    def open(self, cursor: str | None) -> EventLog:
+        """Open the source behind `cursor`, or from its beginning when None.
+
+        Raises:
+            SourceError: The source cannot be read as configured.
+            UnavailableError: The source does not answer.
+        """
+        ...
+
+
+# --- preference data -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RatedCompletion:
+    """One completion of one prompt with its votes, one row of `tables.RATED`.
+
+    `n_up` and `n_down` count distinct raters. A graded vote s in [-1, 1] counts (1 + s) / 2 up and
+    (1 - s) / 2 down, so that both may be fractions. `score` is the mean vote, in [-1, 1].
+    """
+
+    completion_id: str
+    completion: str
+    n_up: float
+    n_down: float
+    score: float
+    model_version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PreferencePair:
+    """Two completions of one prompt; `confidence` is P(chosen is better), in (0.5, 1]."""
+
+    chosen: RatedCompletion
+    rejected: RatedCompletion
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceDataset:
+    """An immutable dataset on disk: `train.parquet` and `eval.parquet` under `path`.
+
+    `digest` identifies its content: the same pairs give the same digest and the same bytes.
+    """
+
+    path: Path
+    digest: str
+    n_train: int
+    n_eval: int
+    n_eval_prompts: int
+
+
+# --- models --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """A base model directory and, unless it is the base itself, a LoRA adapter directory."""
+
+    base: Path
+    adapter: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogProb:
+    """Summed log-probability of a completion's tokens given its prompt, in nats."""
+
+    total: float
+    n_tokens: int
+
+    @property
+    def mean(self) -> float:
+        """Nats per token: the length-normalised log-likelihood."""
+        return self.total / self.n_tokens
+
+
+class LanguageModel(Protocol):
+    """A model under evaluation, as `evaluate_model` hooks see it."""
+
+    @property
+    def name(self) -> str:
+        """`base`, `champion` or `candidate`."""
+        ...
+
+    def log_probs(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Sequence[LogProb]:
+        """Score each completion behind its prompt, end-of-turn included."""
+        ...
+
+    def generate(self, prompts: Sequence[Prompt]) -> Sequence[str]:
+        """Sample one completion per prompt, with the configured sampling and seed."""
+        ...
+
+
+# --- evidence ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over `n` prompts with its bootstrap confidence interval [low, high]."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class MetricReport:
+    """One metric of the three models, and the paired difference candidate - champion.
+
+    The base is None only when it is the champion. `unit` is for people.
+    """
+
+    name: str
+    champion: Estimate
+    candidate: Estimate
+    difference: Estimate
+    base: Estimate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvalReport:
+    """Everything measured about a candidate, on prompts that no training run has seen."""
+
+    champion: str
+    n_prompts: int
+    n_pairs: int
+    metrics: Mapping[str, MetricReport]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleResult:
+    """One rule of the gate: what it asked, what it saw, whether it passed."""
+
+    rule: str
+    passed: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The gate's verdict. `reasons` lists every rule, passed or not."""
+
+    promote: bool
+    reasons: Sequence[RuleResult]
+
+
+@dataclass(frozen=True, slots=True)
+class CycleReport:
+    """One finished turn of the wheel, as `thumbwheel show` prints it and observers get it."""
+
+    cycle_id: str
+    project: str
+    started_at: str
+    outcome: Literal["promoted", "refused"]
+    champion_before: str
+    model_version: str | None
+    dataset: Mapping[str, object]
+    training: Mapping[str, object]
+    evaluation: EvalReport
+    decision: Decision
+    seconds: Mapping[str, float] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Built-in plugins, each through the public hooks."""
