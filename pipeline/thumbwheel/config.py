@@ -96,13 +96,15 @@ class MappingConfig(_Section):
 class SourceConfig(_Section):
     """One source of events: a connector by entry-point name, its options, and the mapping.
 
-    Without a mapping, records are in Thumbwheel's own event format (see docs/events.md).
+    Without a mapping, records are in Thumbwheel's own event format (see docs/events.md). Up to
+    `batch_size` records are committed together.
     """
 
     name: Name
     connector: str
     options: dict[str, Any] = {}
     mapping: MappingConfig | None = None
+    batch_size: Annotated[int, Field(ge=1)] = 10_000
 
 
 class PluginConfig(_Section):
@@ -120,6 +122,26 @@ class DatasetConfig(_Section):
     max_eval_pairs: Annotated[int, Field(ge=1)] | None = None
 
 
+LossType = Literal[
+    "sigmoid",
+    "sigmoid_norm",
+    "hinge",
+    "ipo",
+    "exo_pair",
+    "nca_pair",
+    "robust",
+    "bco_pair",
+    "sppo_hard",
+    "aot",
+    "aot_unpaired",
+    "apo_zero",
+    "apo_down",
+    "discopop",
+    "sft",
+]
+"""The losses of TRL's DPOTrainer."""
+
+
 class TrainingConfig(_Section):
     """LoRA DPO, in TRL's and peft's words."""
 
@@ -127,7 +149,7 @@ class TrainingConfig(_Section):
     lora_alpha: Annotated[int, Field(ge=1)] = 32
     target_modules: list[str] | str = ["q_proj", "v_proj"]
     beta: Annotated[float, Field(gt=0)] = 0.1
-    loss_type: list[str] = ["sigmoid", "sft"]
+    loss_type: list[LossType] = ["sigmoid", "sft"]
     loss_weights: list[float] = [1.0, 0.2]
     learning_rate: Annotated[float, Field(gt=0)] = 5e-5
     num_train_epochs: Annotated[float, Field(gt=0)] = 1.0
@@ -236,10 +258,20 @@ class Config(_Section):
         """The MLflow tracking URI in force."""
         return self.mlflow.tracking_uri or f"sqlite:///{self.home / 'mlflow.db'}"
 
+    @property
+    def store_path(self) -> Path:
+        """The DuckDB file."""
+        return self.home / "store.duckdb"
+
+    @property
+    def artifact_root(self) -> Path:
+        """Where MLflow's files are kept when its database is a local sqlite file."""
+        return self.home / "mlartifacts"
+
     def digest(self) -> str:
-        """Return a hash of everything that shapes a candidate: not where it is stored."""
+        """Return a hash of what shapes a candidate and its verdict, not where things are."""
         shaping = self.model_dump_json(
-            include={"model", "plugins", "dataset", "training", "evaluation", "gate"}
+            include={"plugins", "dataset", "training", "evaluation", "gate"}
         )
         return hashlib.blake2b(shaping.encode(), digest_size=16).hexdigest()
 

@@ -10,7 +10,8 @@ ThumbwheelError                1   something went wrong
 │   └── DataError                  not enough, or unusable, data for the command
 ├── BusyError                  3   another process holds the store or runs a cycle
 ├── UnavailableError           4   MLflow or a broker does not answer
-└── TrainingError              5   training diverged (a NaN) or could not go on
+├── TrainingError              5   training diverged (a NaN) or could not go on
+└── StaleEvidenceError         6   the champion moved while a candidate was compared with it
 ```
 
 A message is one line: what was wrong, with the value, and what to do about it.
@@ -26,6 +27,7 @@ __all__ = [
     "ModelError",
     "PluginError",
     "SourceError",
+    "StaleEvidenceError",
     "ThumbwheelError",
     "TrainingError",
     "UnavailableError",
@@ -80,3 +82,9 @@ class TrainingError(ThumbwheelError):
     """Training produced a NaN or could not go on."""
 
     exit_code = 5
+
+
+class StaleEvidenceError(ThumbwheelError):
+    """The champion moved after the candidate was compared with it."""
+
+    exit_code = 6

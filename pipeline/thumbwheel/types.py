@@ -1,4 +1,4 @@
-"""What flows through the wheel: frozen values and the two protocols, free of third-party imports.
+"""What flows through the wheel: frozen values and protocols, free of third-party imports.
 
 The terms are TRL's: a *prompt* is a list of chat messages, a *completion* is what the model
 answered, a *rater* is who voted. Tables of many such values are described in `tables`.
@@ -7,7 +7,9 @@ answered, a *rater* is who voted. Tables of many such values are described in `t
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypedDict
+from typing import Any, Literal, Protocol
+
+from typing_extensions import TypedDict  # typing's own cannot be validated before Python 3.12
 
 __all__ = [
     "Batch",
@@ -27,7 +29,9 @@ __all__ = [
     "Prompt",
     "RatedCompletion",
     "Record",
+    "Regression",
     "RuleResult",
+    "Sample",
 ]
 
 
@@ -198,7 +202,7 @@ class Estimate:
 class MetricReport:
     """One metric of the three models, and the paired difference candidate - champion.
 
-    The base is None only when it is the champion. `unit` is for people.
+    The base is None only when it is the champion.
     """
 
     name: str
@@ -210,12 +214,40 @@ class MetricReport:
 
 @dataclass(frozen=True, slots=True)
 class EvalReport:
-    """Everything measured about a candidate, on prompts that no training run has seen."""
+    """Everything measured about a candidate, on prompts that no training run has seen.
+
+    `champion` is the model version that the candidate was compared with, or `base`; `confidence`
+    is the coverage of every interval.
+    """
 
     champion: str
+    confidence: float
     n_prompts: int
     n_pairs: int
     metrics: Mapping[str, MetricReport]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A held-out prompt and what champion and candidate answered."""
+
+    prompt: Prompt
+    champion: str
+    candidate: str
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """A held-out pair that the candidate judges worse than the champion did.
+
+    A margin is the log-likelihood of chosen minus rejected, in nats per token.
+    """
+
+    prompt: Prompt
+    chosen: str
+    rejected: str
+    champion_margin: float
+    candidate_margin: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,16 +269,32 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class CycleReport:
-    """One finished turn of the wheel, as `thumbwheel show` prints it and observers get it."""
+    """One finished turn of the wheel, as `thumbwheel show` prints it and observers get it.
+
+    Attributes:
+        cycle_id: Names the cycle's directory; the same data, config and champion give the same id.
+        project: The registered model's name.
+        started_at: ISO 8601, UTC.
+        outcome: Whether the candidate became the champion.
+        champion_before: The model version it was compared with, or None for the base.
+        model_version: The candidate's own version in the registry.
+        data: What became of events and votes, and the snapshot's digest.
+        dataset: The dataset's manifest: digest, counts, plugins, what became of completions.
+        training: What the training run did.
+        evaluation: Every metric.
+        decision: The gate's verdict.
+        seconds: Wall-clock seconds by stage.
+    """
 
     cycle_id: str
     project: str
     started_at: str
     outcome: Literal["promoted", "refused"]
-    champion_before: str
+    champion_before: str | None
     model_version: str | None
-    dataset: Mapping[str, object]
-    training: Mapping[str, object]
+    data: Mapping[str, Any]
+    dataset: Mapping[str, Any]
+    training: Mapping[str, Any]
     evaluation: EvalReport
     decision: Decision
     seconds: Mapping[str, float] = field(default_factory=dict)

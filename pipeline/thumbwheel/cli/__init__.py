@@ -1,0 +1,55 @@
+"""The command line.
+
+- `app`: the commands, each a few lines over the engine.
+- `progress`: the display of a running cycle.
+- `reports`: what commands print.
+- `template`: the configuration that `thumbwheel init` writes.
+"""
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+
+from thumbwheel.errors import ThumbwheelError
+
+__all__ = ["main"]
+
+_DEBUG = "THUMBWHEEL_DEBUG"
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line; every error is one line on stderr and an exit code.
+
+    Args:
+        arguments: What was typed after the program's name; None takes the process's.
+    """
+    from thumbwheel.cli.app import app
+
+    debug = os.environ.get(_DEBUG) == "1"
+    if not debug:
+        warnings.simplefilter("ignore")  # third parties' warnings are for developers
+    command = typer.main.get_command(app)
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        command.main(arguments, prog_name="thumbwheel")  # ends with SystemExit
+    except KeyboardInterrupt:
+        errors.print("interrupted; run the same command again and it goes on", style="yellow")
+        sys.exit(130)
+    except ThumbwheelError as error:
+        if debug:
+            raise
+        errors.print("error:", style="bold red", end=" ")
+        errors.print(" ".join(str(error).split()), markup=False)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if debug:
+            raise
+        errors.print("unexpected error:", style="bold red", end=" ")
+        errors.print(f"{type(error).__name__}: {' '.join(str(error).split())}", markup=False)
+        errors.print(f"{_DEBUG}=1 shows where it came from; please report it", style="dim")
+    sys.exit(1)

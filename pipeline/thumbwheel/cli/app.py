@@ -1,0 +1,220 @@
+"""The commands. Each is a few lines over the engine; heavy imports wait until they are needed."""
+
+import tempfile
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from thumbwheel.config import Config, load_config
+from thumbwheel.errors import DataError, InputError
+
+if TYPE_CHECKING:
+    from thumbwheel.store import Store
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Turn users' thumbs into a better model: feedback, preference pairs, LoRA DPO, a gated "
+    "promotion in MLflow.",
+    epilog="Exit codes: 0 done (a refused candidate included), 1 a bug, 2 wrong input, 3 another "
+    "process is at work, 4 a service does not answer, 5 training failed, 6 the champion moved "
+    "meanwhile, 130 interrupted.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=False,
+)
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", help="The configuration file.", show_default=True)
+]
+DEFAULT_CONFIG = Path("thumbwheel.toml")
+
+
+def _console() -> Console:
+    return Console(highlight=False)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"thumbwheel {version('thumbwheel')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="Where to write it.")] = DEFAULT_CONFIG,
+    force: Annotated[bool, typer.Option(help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a commented configuration to start from."""
+    from thumbwheel.cli.template import TEMPLATE
+
+    if path.exists() and not force:
+        raise InputError(f"{path} is there already; give another path, or --force to replace it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(TEMPLATE, encoding="utf-8")
+    _console().print(
+        f"Wrote {path}. Say in it where your feedback and your model are, then run\n"
+        f"  thumbwheel ingest -c {path}    to read the feedback\n"
+        f"  thumbwheel pairs -c {path}     to see the pairs it makes\n"
+        f"  thumbwheel cycle -c {path}     to train, evaluate and decide"
+    )
+
+
+@app.command()
+def ingest(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Read every source until it is caught up."""
+    from thumbwheel.cli.progress import StageDisplay
+    from thumbwheel.cycle import ingest_all
+    from thumbwheel.manager import PluginManager
+
+    settings = load_config(config)
+    plugins = PluginManager(settings.plugins, settings.base_dir)
+    with StageDisplay(_console()) as display:
+        ingest_all(settings, plugins, display)
+
+
+@app.command()
+def pairs(
+    config: ConfigOption = DEFAULT_CONFIG,
+    limit: Annotated[int, typer.Option(min=0, help="Pairs to show.")] = 5,
+    dropped: Annotated[bool, typer.Option(help="Show pairs that a screen dropped.")] = False,
+) -> None:
+    """Preview the preference pairs, and why the other answers are in none. Changes nothing."""
+    from thumbwheel.cli.progress import StageDisplay
+    from thumbwheel.cli.reports import print_pairing
+    from thumbwheel.manager import PluginManager
+    from thumbwheel.pairing import pair_snapshot
+
+    settings = load_config(config)
+    plugins = PluginManager(settings.plugins, settings.base_dir)
+    console = _console()
+    with tempfile.TemporaryDirectory() as scratch, StageDisplay(console) as display:
+        with _store(settings) as store:
+            snapshot = store.snapshot(Path(scratch) / "snapshot.parquet")
+        display.stage("pair")
+        pairing = pair_snapshot(snapshot.path, plugins, display.progress)
+        display.done(f"{len(pairing.pairs):,} pairs from {snapshot.n_completions:,} rated answers")
+    print_pairing(console, snapshot, pairing, limit=limit, show_dropped=dropped)
+
+
+@app.command()
+def cycle(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Turn the wheel once: ingest, pair, train, evaluate, decide, register.
+
+    A cycle that was interrupted goes on where it stopped. When nothing changed since the last one,
+    nothing is done.
+    """
+    from thumbwheel.cli.progress import StageDisplay
+    from thumbwheel.cli.reports import print_nothing_new, print_report
+    from thumbwheel.cycle import NothingNew, run_cycle
+    from thumbwheel.manager import PluginManager
+
+    settings = load_config(config)
+    plugins = PluginManager(settings.plugins, settings.base_dir)
+    console = _console()
+    with StageDisplay(console) as display:
+        outcome = run_cycle(settings, plugins, display)
+    if isinstance(outcome, NothingNew):
+        print_nothing_new(console, outcome, f"-c {config}")
+    else:
+        print_report(console, outcome, f"-c {config}")
+
+
+@app.command()
+def status(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Show what has been received, what became of it, the champion and the latest cycles."""
+    from thumbwheel.cli.reports import print_status
+    from thumbwheel.cycle import list_cycles, open_registry
+
+    settings = load_config(config)
+    with _store(settings) as store:
+        sources, votes = store.source_counts(), store.vote_counts()
+        reasons = store.dead_letter_reasons(5)
+    champion = open_registry(settings).champion_version()
+    print_status(_console(), sources, votes, reasons, champion, list_cycles(settings.home))
+
+
+@app.command()
+def show(
+    cycle: Annotated[str, typer.Argument(help="A cycle's id, or its beginning.")] = "latest",
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Show a cycle's report: the data, every metric, every rule of the gate."""
+    from thumbwheel.cli.reports import print_report
+    from thumbwheel.cycle import find_report
+
+    settings = load_config(config)
+    journal, report = find_report(settings.home, cycle)
+    console = _console()
+    print_report(console, report, f"-c {config}")
+    console.print(f"\nThe report as a file: {journal.path / 'report.json'}", soft_wrap=True)
+
+
+@app.command()
+def plugins(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """List the plugins the configuration loads, and those it could."""
+    from thumbwheel.cli.reports import print_plugins
+    from thumbwheel.manager import PluginManager
+
+    loaded = []
+    if config.exists() or config != DEFAULT_CONFIG:
+        settings = load_config(config)
+        loaded = PluginManager(settings.plugins, settings.base_dir).infos
+    print_plugins(_console(), loaded)
+
+
+@app.command()
+def ui(
+    cycle: Annotated[str, typer.Argument(help="A cycle's id, or its beginning.")] = "latest",
+    config: ConfigOption = DEFAULT_CONFIG,
+    port: Annotated[int, typer.Option(help="Port on the loopback address.")] = 5000,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+) -> None:
+    """Open MLflow on a cycle's page, until Ctrl-C."""
+    from thumbwheel.cycle import find_report, open_registry
+    from thumbwheel.registry import serve
+
+    settings = load_config(config)
+    _, report = find_report(settings.home, cycle)
+    if report.model_version is None:
+        raise DataError(f"the cycle {report.cycle_id} has no model version in MLflow")
+    registry = open_registry(settings)
+    console = _console()
+    if not settings.tracking_uri.startswith("sqlite:"):
+        page = registry.version_page(settings.tracking_uri, report.model_version)
+        console.print(page, soft_wrap=True)
+        if browser:
+            typer.launch(page)
+        return
+    with ExitStack() as stack:
+        with console.status("starting MLflow (about 15 s)"):
+            server = stack.enter_context(serve(settings.tracking_uri, settings.artifact_root, port))
+        page = registry.version_page(server.url, report.model_version)
+        console.print(f"{page}\nCtrl-C stops the server.", soft_wrap=True)
+        if browser:
+            typer.launch(page)
+        server.wait()
+
+
+def _store(settings: Config) -> "Store":
+    """Open the store for reading; it must be there."""
+    from thumbwheel.store import Store
+
+    path = settings.store_path
+    if not path.exists():
+        raise DataError(f"nothing has been ingested into {settings.home}; run `thumbwheel ingest`")
+    return Store(path)

@@ -1,0 +1,286 @@
+"""What the commands print: tables for people."""
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.columns import Columns
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from thumbwheel.cycle import CycleJournal, NothingNew
+from thumbwheel.manager import (
+    CONNECTORS_GROUP,
+    PLUGINS_GROUP,
+    PluginInfo,
+    installed,
+    option_infos,
+)
+from thumbwheel.pairing import Pairing
+from thumbwheel.store import Snapshot, SourceCounts, VoteCounts
+from thumbwheel.types import CycleReport, Estimate
+
+__all__ = [
+    "print_nothing_new",
+    "print_pairing",
+    "print_plugins",
+    "print_report",
+    "print_status",
+]
+
+
+def _table(title: str, *columns: str, numbers: Sequence[str] = ()) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for column in (*columns, *numbers):
+        table.add_column(column, justify="right" if column in numbers else "left")
+    return table
+
+
+def print_report(console: Console, report: CycleReport, options: str) -> None:
+    """Print a finished cycle: data, metrics, rules, decision, and what to do next."""
+    _print_flow(console, report)
+    _print_metrics(console, report)
+    rules = _table("The gate's rules", "", "rule", "what was seen")
+    for result in report.decision.reasons:
+        mark = "[green]✓[/]" if result.passed else "[red]✗[/]"
+        rules.add_row(mark, escape(result.rule), escape(result.reason))
+    console.print(rules)
+    champion = _champion(report.champion_before)
+    if report.outcome == "promoted":
+        verdict = (
+            f"[bold green]Promoted.[/] Version {report.model_version} of {escape(report.project)} "
+            f"is now @champion: it beat {champion} on {report.evaluation.n_prompts:,} prompts "
+            "that it was never trained on."
+        )
+    else:
+        failed = [result for result in report.decision.reasons if not result.passed]
+        verdict = (
+            f"[bold yellow]Refused.[/] Version {report.model_version} of {escape(report.project)} "
+            f"is registered for review, but {champion} stays: "
+            + escape("; ".join(result.reason for result in failed))
+            + "."
+        )
+    console.print(Panel(verdict, title="Decision", title_align="left", expand=False))
+    console.print(
+        f"See it in MLflow:  [bold]thumbwheel ui {report.cycle_id} {escape(options)}[/]",
+        soft_wrap=True,
+    )
+
+
+def print_nothing_new(console: Console, outcome: NothingNew, options: str) -> None:
+    """Say that no cycle was needed."""
+    console.print(
+        f"Nothing is new since cycle {outcome.cycle_id}: the same votes, configuration, model and "
+        f"champion. Nothing was done.\n"
+        f"See its report:  [bold]thumbwheel show {outcome.cycle_id} {escape(options)}[/]",
+        soft_wrap=True,
+    )
+
+
+def _print_flow(console: Console, report: CycleReport) -> None:
+    data, dataset = report.data, report.dataset
+    flow = _table(f"Cycle {report.cycle_id}: from events to pairs", "", numbers=["count"])
+    received = {
+        key: sum(source[key] for source in data["sources"])
+        for key in ("received", "duplicates", "dead_letters", "dropped")
+    }
+    flow.add_row("events received", f"{received['received']:,}")
+    _add_losses(
+        flow,
+        {
+            "received twice": received["duplicates"],
+            "unreadable (kept as dead letters)": received["dead_letters"],
+            "dropped by a plugin": received["dropped"],
+        },
+    )
+    votes = data["votes"]
+    flow.add_row("votes", f"{votes['votes']:,}")
+    _add_losses(
+        flow,
+        {
+            "changed later by the same rater": votes["superseded"],
+            "withdrawn": votes["withdrawn"],
+            "waiting for their answer": votes["parked"],
+        },
+    )
+    flow.add_row("rated answers", f"{data['n_completions']:,}")
+    _add_losses(flow, {k: n for k, n in dataset["completions"].items() if k != "in a pair"})
+    dropped = dataset["dropped_pairs"]
+    flow.add_row("pairs proposed", f"{dataset['n_pairs'] + sum(dropped.values()):,}")
+    used = dataset["n_train"] + dataset["n_eval"]
+    _add_losses(flow, {**dropped, "over the configured maximum": dataset["n_pairs"] - used})
+    flow.add_row(
+        f"pairs trained on ({dataset['n_train_prompts']:,} prompts)", f"{dataset['n_train']:,}"
+    )
+    flow.add_row(
+        f"pairs held out ({dataset['n_eval_prompts']:,} prompts)", f"{dataset['n_eval']:,}"
+    )
+    console.print(flow)
+
+
+def _add_losses(table: Table, losses: Mapping[str, int]) -> None:
+    for reason, count in losses.items():
+        if count:
+            table.add_row(f"  [dim]− {escape(reason)}[/]", f"[dim]{count:,}[/]")
+
+
+def _print_metrics(console: Console, report: CycleReport) -> None:
+    has_champion = report.champion_before is not None
+    names = ["base", *(["champion"] if has_champion else []), "candidate", "difference"]
+    table = _table(
+        f"Measured on {report.evaluation.n_prompts:,} held-out prompts "
+        f"({report.evaluation.confidence:.0%} intervals)",
+        "metric",
+        numbers=names,
+    )
+    for metric in report.evaluation.metrics.values():
+        base = metric.base or metric.champion
+        shown = [base, *([metric.champion] if has_champion else []), metric.candidate]
+        table.add_row(
+            metric.name,
+            *(_estimate(estimate) for estimate in shown),
+            _estimate(metric.difference, sign=True),
+        )
+    console.print(table)
+    longer = report.dataset.get("longer_preferred_eval")
+    if isinstance(longer, float):
+        console.print(
+            f"  [dim]For comparison: always preferring the longer answer would be right on "
+            f"{longer:.1%} of the held-out pairs.[/]"
+        )
+
+
+def _estimate(estimate: Estimate, *, sign: bool = False) -> str:
+    form = "+.3f" if sign else ".3f"
+    if math.isnan(estimate.value):
+        return "not a number"
+    return f"{estimate.value:{form}} [dim]({estimate.low:{form}} to {estimate.high:{form}})[/]"
+
+
+def _champion(version: str | None) -> str:
+    return "the base model" if version is None else f"version {version}"
+
+
+def print_pairing(
+    console: Console, snapshot: Snapshot, pairing: Pairing, *, limit: int, show_dropped: bool
+) -> None:
+    """Print what became of the rated completions, and some pairs side by side."""
+    table = _table("What became of the rated answers", "", numbers=["answers"])
+    table.add_row("rated", f"{snapshot.n_completions:,}")
+    for reason, count in pairing.completions.items():
+        table.add_row(f"  {escape(reason)}", f"{count:,}")
+    console.print(table)
+    proposed = len(pairing.pairs) + len(pairing.dropped)
+    table = _table("What became of the proposed pairs", "", numbers=["pairs"])
+    table.add_row("proposed", f"{proposed:,}")
+    _add_losses(table, pairing.drop_reasons())
+    table.add_row("kept", f"{len(pairing.pairs):,}")
+    console.print(table)
+    shown = pairing.dropped if show_dropped else pairing.pairs
+    for row in shown.slice(0, limit).to_pylist():
+        _print_pair(console, row)
+
+
+def _print_pair(console: Console, row: Mapping[str, Any]) -> None:
+    reason = f" · dropped: {row['reason']}" if "reason" in row else ""
+    console.rule(
+        Text(f"P(chosen is better) {row['confidence']:.2f} · {row['plugin']}{reason}"), style="dim"
+    )
+    for message in row["prompt"]:
+        console.print(Text(f"{message['role']}: {_clip(message['content'])}", style="dim"))
+    console.print(
+        Columns(
+            [
+                Panel(Text(_clip(row["chosen"])), title="chosen", border_style="green"),
+                Panel(Text(_clip(row["rejected"])), title="rejected", border_style="red"),
+            ],
+            equal=True,
+            expand=True,
+        )
+    )
+
+
+def _clip(text: str, limit: int = 400) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"
+
+
+def print_status(
+    console: Console,
+    sources: Sequence[SourceCounts],
+    votes: VoteCounts,
+    dead_letters: Sequence[tuple[str, int, str]],
+    champion: str | None,
+    cycles: Sequence[CycleJournal],
+) -> None:
+    """Print the balance of what was received, the champion and the latest cycles."""
+    names = ["received", "stored", "duplicates", "dead letters", "dropped"]
+    table = _table("Sources", "source", numbers=names)
+    for counts in sources:
+        numbers = (
+            counts.received,
+            counts.stored,
+            counts.duplicates,
+            counts.dead_letters,
+            counts.dropped,
+        )
+        table.add_row(escape(counts.source), *(f"{number:,}" for number in numbers))
+    console.print(table)
+    for reason, count, position in dead_letters:
+        console.print(f"  [dim]{count:,} × {escape(reason)} (first at {escape(position)})[/]")
+    console.print(
+        f"[bold]Votes[/]  {votes.votes:,}: {votes.counted:,} count, {votes.superseded:,} changed "
+        f"later, {votes.withdrawn:,} withdrawn, {votes.parked:,} waiting for their answer"
+    )
+    console.print(f"[bold]Champion[/]  {_champion(champion)}")
+    table = _table("Latest cycles", "cycle", "started", "outcome", "version")
+    for journal in cycles[:10]:
+        plan, report = journal.plan, journal.report
+        if plan is None:
+            continue
+        outcome = report.outcome if report else "failed" if journal.failure else "unfinished"
+        version = (report.model_version if report else None) or ""
+        table.add_row(plan.cycle_id, f"{plan.started_at:%Y-%m-%d %H:%M}", outcome, version)
+    console.print(table)
+
+
+def print_plugins(console: Console, loaded: Sequence[PluginInfo]) -> None:
+    """Print the loaded plugins with their options, and what else is installed."""
+    if loaded:
+        console.print("[bold]Loaded, in this order[/]")
+        table = _listing()
+        for info in loaded:
+            hooks = ", ".join(info.hooks)
+            options = "".join(f"\n{name} = {value!r}" for name, value in info.options.items())
+            origin = f"{info.origin}, version {info.version}"
+            table.add_row(
+                escape(info.name), f"{hooks} [dim]from {escape(origin)}[/]{escape(options)}"
+            )
+        console.print(table)
+    else:
+        console.print("There is no configuration here, so nothing is loaded.")
+    for title, group in (
+        ("Installed plugins and their options", PLUGINS_GROUP),
+        ("Installed connectors and their options", CONNECTORS_GROUP),
+    ):
+        console.print(f"\n[bold]{title}[/]")
+        table = _listing()
+        for name, point in installed(group).items():
+            cls = point.load()
+            summary = (inspect.getdoc(cls) or "").partition("\n")[0]
+            options = "".join(
+                f"\n{option.name}: {option.type} = {option.default}" for option in option_infos(cls)
+            )
+            table.add_row(escape(name), f"{escape(summary)}[dim]{escape(options)}[/]")
+        console.print(table)
+
+
+def _listing() -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="green", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table

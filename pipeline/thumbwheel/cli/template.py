@@ -1,0 +1,98 @@
+"""The configuration that `thumbwheel init` writes: commented, and complete enough to run."""
+
+__all__ = ["TEMPLATE"]
+
+TEMPLATE = """\
+# Thumbwheel: from users' thumbs to a better model. `thumbwheel cycle` turns the wheel once.
+# Paths are relative to this file. Secrets never stand here: options that need one name an
+# environment variable.
+
+project = "my-assistant"        # the registered model's name in MLflow
+home = ".thumbwheel"            # the store, cycles, and MLflow's files
+
+[model]
+path = "models/base"            # a local Hugging Face directory with safetensors
+
+# --- where feedback comes from ------------------------------------------------------------------
+
+[[sources]]
+name = "export"                 # a source's identity: its cursor is kept under this name
+connector = "file"              # `thumbwheel plugins` lists the connectors and their options
+
+[sources.options]
+path = "feedback.jsonl"         # or a glob
+
+[sources.mapping]               # which key of a record holds what; a dot reaches into objects
+prompt = "prompt"               # text, or a list of {role, content} messages
+completion = "response"
+rating = "rating"
+up = ["up", 1, true]            # ratings that count as thumbs up,
+down = ["down", 0, false]       # and as thumbs down
+# scale = { down = 1, up = 5 }  # or a numeric rating: `down` is -1, `up` is +1, linear between
+rater = "user_id"               # who voted: one rater has one voice per answer
+anonymous = ["", "anon"]        # rater ids that stand for "unknown"
+# event_id = "event_id"         # without it, identical records count once
+# generation_id = "answer_id"   # needed when votes come without the answer
+# model_version = "model"
+# comparison_id = "comparison"  # ties the votes of one side-by-side choice
+# occurred_at = "timestamp"     # ISO 8601 or seconds since 1970
+# turns = { "Human:" = "user", "Assistant:" = "assistant" }   # a chat kept as one string
+
+# --- how votes become preference pairs: plugins, in this order ------------------------------------
+
+[[plugins]]
+use = "all_pairs"               # every two answers the votes tell apart
+[plugins.options]
+min_confidence = 0.8            # least P(chosen is better)
+max_pairs_per_prompt = 3
+
+[[plugins]]
+use = "length_match"            # drops pairs whose sides differ in length
+[plugins.options]
+max_ratio = 1.25
+
+[[plugins]]
+use = "near_identical"          # drops pairs with nothing to learn
+
+# [[plugins]]
+# use = "my_plugin.py:MyPlugin" # your own; see docs/plugins.md
+
+[dataset]
+held_out = 0.2                  # share of prompts kept for evaluation, never trained on
+# max_train_pairs = 2000        # bounds the time of a cycle
+# max_eval_pairs = 400
+
+# --- LoRA DPO, in the words of TRL and peft -------------------------------------------------------
+
+[training]
+lora_r = 16
+lora_alpha = 32
+target_modules = ["q_proj", "v_proj"]
+beta = 0.1
+loss_type = ["sigmoid", "sft"]  # a little sft keeps generations from collapsing
+loss_weights = [1.0, 0.2]
+learning_rate = 5e-5
+num_train_epochs = 1
+per_device_train_batch_size = 2
+gradient_accumulation_steps = 8
+max_length = 1024
+
+[evaluation]
+max_generations = 200           # held-out prompts to sample an answer for
+max_new_tokens = 256
+
+# --- what a candidate must show to become @champion -----------------------------------------------
+
+[gate]
+min_prompts = 50
+improve = ["preference_accuracy"]       # the whole confidence interval must be above zero
+guards = [                              # and these may not get worse by more than a margin
+    { metric = "distinct_2", max_drop = 0.1 },
+    { metric = "self_bleu", max_rise = 0.1 },
+    { metric = "length", max_drop = 0.25, max_rise = 0.25, relative = true },
+    { metric = "chosen_log_perplexity", max_rise = 0.1 },
+]
+
+[mlflow]
+# tracking_uri = "http://127.0.0.1:5000"   # default: a sqlite file in `home`
+"""

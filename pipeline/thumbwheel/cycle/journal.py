@@ -1,0 +1,142 @@
+"""What a cycle has done so far: one JSON file per finished stage in the cycle's directory.
+
+A file is written to a temporary sibling and renamed, so that it is whole or absent. A cycle is
+resumed by asking for each stage's result: it is read where it is there, and computed where not.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from thumbwheel.errors import DataError
+from thumbwheel.types import CycleReport
+
+__all__ = ["CycleJournal", "CyclePlan", "find_report", "list_cycles"]
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class CyclePlan:
+    """What a cycle is about: fixed when it begins.
+
+    `shape` is a hash of everything but the data that shapes the candidate: configuration, base
+    model, plugins. `champion` is the model version to beat, or None for the base.
+    """
+
+    cycle_id: str
+    started_at: datetime
+    shape: str
+    snapshot: str
+    champion: str | None
+    data: Mapping[str, Any]
+
+
+class CycleJournal:
+    """A cycle's directory. `path.name` is the cycle's id."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def plan(self) -> CyclePlan | None:
+        """What the cycle is about, or None when it never got so far."""
+        return self.read("plan", CyclePlan)
+
+    @property
+    def report(self) -> CycleReport | None:
+        """The cycle's report, or None while it is unfinished."""
+        return self.read("report", CycleReport)
+
+    @property
+    def failure(self) -> str | None:
+        """Why the cycle cannot go on, or None."""
+        failed: dict[str, str] | None = self.read("failed", dict[str, str])
+        return failed["error"] if failed else None
+
+    def begin(self, plan: CyclePlan, snapshot: Path) -> None:
+        """Make the directory with the snapshot and the plan in it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / "failed.json").unlink(missing_ok=True)
+        os.replace(snapshot, self.path / "snapshot.parquet")
+        self.write("plan", plan)
+
+    def stage(self, name: str, kind: type[Result], compute: Callable[[], Result]) -> Result:
+        """Return a stage's result: read when it has finished before, computed and kept if not."""
+        result = self.read(name, kind)
+        if result is None:
+            begun = time.monotonic()
+            result = compute()
+            self.write("seconds", {**self.seconds(), name: round(time.monotonic() - begun, 3)})
+            self.write(name, result)
+        return result
+
+    def seconds(self) -> dict[str, float]:
+        """Return how long each stage took."""
+        return self.read("seconds", dict[str, float]) or {}
+
+    def read(self, name: str, kind: type[Result]) -> Result | None:
+        """Return what was written under `name`, or None."""
+        try:
+            text = (self.path / f"{name}.json").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        try:
+            return TypeAdapter(kind).validate_python(json.loads(text))
+        except (ValueError, ValidationError) as error:
+            raise DataError(
+                f"{self.path / name}.json cannot be read; remove {self.path} and run the cycle "
+                f"again ({type(error).__name__})"
+            ) from error
+
+    def write(self, name: str, result: object) -> None:
+        """Keep a result, whole or not at all."""
+        values = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
+        text = json.dumps(values, indent=2, ensure_ascii=False, default=str)
+        scratch = self.path / f".{name}.tmp"
+        with scratch.open("w", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, self.path / f"{name}.json")
+
+
+def list_cycles(home: Path) -> Sequence[CycleJournal]:
+    """Return the cycles under `home`, the latest first."""
+    journals = [
+        (plan.started_at, journal)
+        for path in sorted((home / "cycles").glob("*/"))
+        if (plan := (journal := CycleJournal(path)).plan) is not None
+    ]
+    return [journal for _, journal in sorted(journals, key=lambda item: item[0], reverse=True)]
+
+
+def find_report(home: Path, cycle_id: str) -> tuple[CycleJournal, CycleReport]:
+    """Return the finished cycle whose id begins with `cycle_id`; `latest` is the latest.
+
+    Raises:
+        DataError: There is none, more than one, or it is unfinished.
+    """
+    cycles = list_cycles(home)
+    if cycle_id == "latest":
+        found = [journal for journal in cycles if journal.report is not None][:1]
+    else:
+        found = [journal for journal in cycles if journal.path.name.startswith(cycle_id)]
+    if len(found) != 1:
+        known = ", ".join(journal.path.name for journal in cycles[:5]) or "none yet"
+        count = "more than one cycle" if found else "no cycle"
+        raise DataError(f"there is {count} {cycle_id!r} in {home}; the latest are: {known}")
+    (journal,) = found
+    report = journal.report
+    if report is None:
+        raise DataError(
+            f"the cycle {journal.path.name} has not finished; `thumbwheel cycle` goes on with it"
+        )
+    return journal, report

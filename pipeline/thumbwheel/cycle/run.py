@@ -1,0 +1,375 @@
+"""The turn of the wheel: each stage once, resumed where it stopped, never twice for nothing."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from filelock import FileLock, Timeout
+
+from thumbwheel.config import Config
+from thumbwheel.cycle.journal import CycleJournal, CyclePlan, list_cycles
+from thumbwheel.dataset import read_manifest, read_pairs, write_dataset
+from thumbwheel.errors import BusyError, DataError, InputError, StaleEvidenceError, TrainingError
+from thumbwheel.evaluation import Evaluation, evaluate
+from thumbwheel.events import content_id
+from thumbwheel.gate import decide
+from thumbwheel.ingest import ingest_source
+from thumbwheel.language_model import AdaptedModel, load_base, model_digest
+from thumbwheel.manager import PluginManager
+from thumbwheel.pairing import Pairing, pair_snapshot
+from thumbwheel.registry import Candidate, Registry
+from thumbwheel.review import evidence_card, evidence_page
+from thumbwheel.store import SourceCounts, Store
+from thumbwheel.training import TrainJob, TrainResult, train
+from thumbwheel.types import CycleReport, Decision, PreferenceDataset
+
+__all__ = ["NothingNew", "Observer", "ingest_all", "open_registry", "run_cycle"]
+
+
+class Observer(Protocol):
+    """Who watches a cycle: the command line's progress display."""
+
+    def stage(self, name: str) -> None:
+        """Begin a stage."""
+        ...
+
+    def progress(self, share: float, note: str = "") -> None:
+        """Report the share of the stage done, in [0, 1]."""
+        ...
+
+    def done(self, summary: str) -> None:
+        """End the stage with a line on what it did."""
+        ...
+
+    def warn(self, message: str) -> None:
+        """Tell of something that went wrong without stopping the cycle."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NothingNew:
+    """The last cycle already turned on this very data; nothing was done."""
+
+    cycle_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """The pairing stage's result."""
+
+    dataset: PreferenceDataset
+    manifest: Mapping[str, Any]
+
+
+def ingest_all(config: Config, plugins: PluginManager, observer: Observer) -> list[SourceCounts]:
+    """Read every source until it is caught up; return what this run received from each."""
+    received = []
+    with Store(config.store_path) as store:
+        for source in config.sources:
+            observer.stage(f"ingest {source.name}")
+            counts = ingest_source(
+                store,
+                source,
+                plugins,
+                base_dir=config.base_dir,
+                progress=lambda share, counts: observer.progress(share, f"{counts.received:,}"),
+            )
+            parts = [f"{counts.received:,} records: {counts.stored:,} new"]
+            parts += [f"{counts.duplicates:,} seen before"] if counts.duplicates else []
+            parts += [f"{counts.dead_letters:,} unreadable"] if counts.dead_letters else []
+            parts += [f"{counts.dropped:,} dropped by a plugin"] if counts.dropped else []
+            observer.done(", ".join(parts))
+            received.append(counts)
+    return received
+
+
+def run_cycle(
+    config: Config, plugins: PluginManager, observer: Observer
+) -> CycleReport | NothingNew:
+    """Turn the wheel once, or go on with a turn that was interrupted.
+
+    Raises:
+        BusyError: Another cycle is running, or another process holds the store.
+        DataError: There are no pairs to train on, or none to evaluate on.
+        UnavailableError: MLflow or a source does not answer.
+        TrainingError: Training diverged.
+    """
+    config.home.mkdir(parents=True, exist_ok=True)
+    with _only_one(config.home):
+        registry = open_registry(config)
+        champion = registry.champion_version()
+        shape = content_id(
+            config.digest(),
+            model_digest(config.model.path),
+            *(repr(info) for info in plugins.infos),
+        )
+        journal = _unfinished(config.home, shape, champion)
+        if journal is None:
+            ingest_all(config, plugins, observer)
+            begun = _begin(config, shape, champion, observer)
+            if isinstance(begun, NothingNew):
+                return begun
+            journal = begun
+        try:
+            report = _Turn(config, plugins, observer, registry, journal).finish()
+        except (InputError, StaleEvidenceError, TrainingError) as error:
+            journal.write("failed", {"error": str(error)})
+            raise
+        for failure in plugins.cycle_finished(report):
+            observer.warn(failure)
+        return report
+
+
+def open_registry(config: Config) -> Registry:
+    """Return the configured project's registry; nothing is opened before its first use."""
+    return Registry(
+        config.tracking_uri, config.project, config.mlflow.experiment, config.artifact_root
+    )
+
+
+@contextmanager
+def _only_one(home: Path) -> Iterator[None]:
+    lock = FileLock(home / "cycle.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise BusyError(
+            f"another cycle is running on {home}; wait until it has finished"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _unfinished(home: Path, shape: str, champion: str | None) -> CycleJournal | None:
+    """Return the cycle that was interrupted under the same conditions."""
+    for journal in list_cycles(home):
+        plan = journal.plan
+        if plan is None or plan.shape != shape or journal.report or journal.failure:
+            continue
+        if champion in (plan.champion, journal.read("registered", str)):
+            return journal
+    return None
+
+
+def _begin(
+    config: Config, shape: str, champion: str | None, observer: Observer
+) -> CycleJournal | NothingNew:
+    observer.stage("snapshot")
+    cycles = config.home / "cycles"
+    cycles.mkdir(exist_ok=True)
+    begun = time.monotonic()
+    with Store(config.store_path) as store:
+        snapshot = store.snapshot(cycles / ".snapshot.parquet")
+        sources = store.source_counts()
+    observer.done(
+        f"{snapshot.n_completions:,} rated answers to {snapshot.n_prompts:,} prompts, "
+        f"from {snapshot.votes.votes:,} votes"
+    )
+    for journal in list_cycles(config.home):
+        plan, report = journal.plan, journal.report
+        if plan is None or report is None:
+            continue
+        made_champion = report.model_version if report.outcome == "promoted" else None
+        if (plan.shape, plan.snapshot) == (shape, snapshot.digest) and champion in (
+            plan.champion,
+            made_champion,
+        ):
+            return NothingNew(plan.cycle_id)
+    cycle_id = content_id("cycle", shape, snapshot.digest, champion or "base")[:12]
+    journal = CycleJournal(cycles / cycle_id)
+    data = {
+        **{key: value for key, value in asdict(snapshot).items() if key not in ("path", "votes")},
+        "votes": asdict(snapshot.votes),
+        "sources": [asdict(counts) for counts in sources],
+    }
+    plan = CyclePlan(cycle_id, datetime.now(UTC), shape, snapshot.digest, champion, data)
+    journal.begin(plan, snapshot.path)
+    journal.write("seconds", {"snapshot": round(time.monotonic() - begun, 3)})
+    return journal
+
+
+class _Turn:
+    """The stages of one cycle behind its snapshot."""
+
+    def __init__(
+        self,
+        config: Config,
+        plugins: PluginManager,
+        observer: Observer,
+        registry: Registry,
+        journal: CycleJournal,
+    ) -> None:
+        self._config = config
+        self._plugins = plugins
+        self._observer = observer
+        self._registry = registry
+        self._journal = journal
+        plan = journal.plan
+        assert plan is not None  # noqa: S101 - a journal that was begun has a plan
+        self._plan = plan
+
+    def finish(self) -> CycleReport:
+        """Run what is left of the cycle, register the candidate, and return the report."""
+        pairs = self._journal.stage("pairs", _Pairs, self._pair)
+        trained = self._journal.stage("training", TrainResult, lambda: self._train(pairs))
+        evaluation = self._journal.stage(
+            "evaluation", Evaluation, lambda: self._evaluate(pairs, trained)
+        )
+        decision = self._journal.stage(
+            "decision", Decision, lambda: decide(evaluation.report, self._config.gate)
+        )
+        report = CycleReport(
+            cycle_id=self._plan.cycle_id,
+            project=self._config.project,
+            started_at=self._plan.started_at.isoformat(timespec="seconds"),
+            outcome="promoted" if decision.promote else "refused",
+            champion_before=self._plan.champion,
+            model_version=None,
+            data=self._plan.data,
+            dataset=pairs.manifest,
+            training={k: v for k, v in asdict(trained).items() if k != "adapter"},
+            evaluation=evaluation.report,
+            decision=decision,
+            seconds=self._journal.seconds(),
+        )
+        version = self._journal.stage(
+            "registered", str, lambda: self._register(report, trained, evaluation)
+        )
+        if decision.promote:
+            self._registry.promote(version, expected_champion=self._plan.champion)
+        report = replace(report, model_version=version, seconds=self._journal.seconds())
+        self._journal.write("report", report)
+        return report
+
+    def _pair(self) -> _Pairs:
+        self._observer.stage("pair")
+        pairing = pair_snapshot(
+            self._journal.path / "snapshot.parquet", self._plugins, self._observer.progress
+        )
+        provenance = {
+            "snapshot": self._plan.snapshot,
+            "plugins": [asdict(info) for info in self._plugins.infos],
+            "completions": dict(pairing.completions),
+            "dropped_pairs": pairing.drop_reasons(),
+        }
+        dataset = write_dataset(
+            pairing.pairs, self._journal.path / "dataset", self._config.dataset, provenance
+        )
+        if not (dataset.n_train and dataset.n_eval):
+            raise DataError(_no_pairs(dataset, pairing))
+        self._observer.done(
+            f"{dataset.n_train:,} pairs to train on, {dataset.n_eval:,} held out "
+            f"({dataset.n_eval_prompts:,} prompts)"
+        )
+        return _Pairs(dataset, read_manifest(dataset.path))
+
+    def _train(self, pairs: _Pairs) -> TrainResult:
+        self._observer.stage("train")
+        job = TrainJob(
+            base=self._config.model.path,
+            dataset=pairs.dataset.path / "train.parquet",
+            out_dir=self._journal.path / "training",
+            config=self._config.training,
+        )
+        result = train(job, self._training_progress)
+        self._observer.done(f"{result.steps} steps on {pairs.dataset.n_train:,} pairs")
+        return result
+
+    def _training_progress(self, step: int, total: int, loss: float) -> None:
+        self._observer.progress(step / total, f"loss {loss:.3f}")
+
+    def _evaluate(self, pairs: _Pairs, trained: TrainResult) -> Evaluation:
+        self._observer.stage("evaluate")
+        base = load_base(self._config.model.path)
+        adapters: dict[str, Path | None] = {"base": None}
+        if self._plan.champion is not None:
+            champion = self._registry.champion(self._config.home / "champions")
+            if champion is None or champion.version != self._plan.champion:
+                raise StaleEvidenceError(
+                    f"the champion was version {self._plan.champion} when this cycle began and is "
+                    "another one now; run the cycle again"
+                )
+            adapters["champion"] = champion.adapter
+        adapters["candidate"] = trained.adapter
+        models = {
+            name: AdaptedModel(
+                base,
+                name,
+                adapter,
+                settings=self._config.evaluation,
+                max_length=self._config.training.max_length,
+                progress=self._evaluation_progress(index, len(adapters), name),
+            )
+            for index, (name, adapter) in enumerate(adapters.items())
+        }
+        evaluation = evaluate(
+            models,
+            read_pairs(pairs.dataset.path / "eval.parquet"),
+            self._plugins,
+            self._config.evaluation,
+            champion_version=self._plan.champion,
+        )
+        self._observer.done(f"{len(evaluation.report.metrics)} metrics of {len(models)} models")
+        return evaluation
+
+    def _evaluation_progress(
+        self, index: int, n_models: int, name: str
+    ) -> Callable[[int, int], None]:
+        def progress(done: int, total: int) -> None:
+            self._observer.progress((index + done / total) / n_models, name)
+
+        return progress
+
+    def _register(self, report: CycleReport, trained: TrainResult, evaluation: Evaluation) -> str:
+        self._observer.stage("register")
+        version = self._registry.register(
+            Candidate(
+                candidate_id=report.cycle_id,
+                cycle_id=report.cycle_id,
+                adapter=trained.adapter,
+                evaluation=report.evaluation,
+                decision=report.decision,
+                params=_params(self._config, report),
+                artifacts={
+                    "evidence.html": evidence_page(
+                        report, evaluation.samples, evaluation.regressions
+                    ),
+                    "gate.json": self._config.gate.model_dump_json(indent=2),
+                    "dataset.json": json.dumps(report.dataset, indent=2),
+                },
+                description=evidence_card(report),
+            )
+        )
+        self._observer.done(f"version {version} of {report.project}")
+        return version
+
+
+def _no_pairs(dataset: PreferenceDataset, pairing: Pairing) -> str:
+    side = "to train on" if not dataset.n_train else "held out to evaluate on"
+    found = [f"{count:,} {reason}" for reason, count in pairing.completions.items()]
+    found += [f"{count:,} pairs dropped: {why}" for why, count in pairing.drop_reasons().items()]
+    return (
+        f"no pairs {side}; rated answers: {', '.join(found) or 'none'}. "
+        "Collect more feedback, or loosen the plugins (`thumbwheel pairs` shows what they do)"
+    )
+
+
+def _params(config: Config, report: CycleReport) -> dict[str, object]:
+    """Return what the run is described by in MLflow."""
+    training = {f"training.{key}": value for key, value in config.training.model_dump().items()}
+    return {
+        "dataset": report.dataset["digest"],
+        "snapshot": report.data["digest"],
+        "base_model": config.model.path.name,
+        "n_train": report.dataset["n_train"],
+        "n_eval": report.dataset["n_eval"],
+        "plugins": ", ".join(plugin.use for plugin in config.plugins),
+        **training,
+    }

@@ -1,0 +1,134 @@
+"""The preference dataset: split by prompt, capped, written once, named by its content."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from thumbwheel.config import DatasetConfig
+from thumbwheel.events import cluster_id
+from thumbwheel.tables import MESSAGES, PAIRS
+from thumbwheel.types import PreferenceDataset, Prompt
+
+__all__ = ["is_held_out", "read_manifest", "read_pairs", "write_dataset"]
+
+MANIFEST = "manifest.json"
+
+
+def is_held_out(prompt: Prompt, share: float) -> bool:
+    """Tell whether a prompt belongs to the held-out side.
+
+    The side follows from the prompt's cluster alone: it is the same in every cycle, so that no
+    training run ever sees a held-out prompt, nor one that differs from it in case or punctuation.
+    """
+    return int(cluster_id(prompt)[:8], 16) / 2**32 < share
+
+
+def write_dataset(
+    pairs: pa.Table, path: Path, config: DatasetConfig, provenance: Mapping[str, object]
+) -> PreferenceDataset:
+    """Split the pairs, cap both sides, and write them with a manifest.
+
+    `train.parquet` and `eval.parquet` hold TRL's conversational preference format (`prompt`,
+    `chosen` and `rejected` as lists of messages) besides the pair's identities. The directory
+    appears whole or not at all.
+
+    Args:
+        pairs: `tables.PAIRS`.
+        path: The directory to make; one that is there already is replaced.
+        config: Share held out, and caps.
+        provenance: What the pairs were made from, for the manifest.
+    """
+    prompts = dict(zip(pairs["prompt_id"].to_pylist(), pairs["prompt"].to_pylist(), strict=True))
+    held_out_ids = pa.array(
+        [key for key, prompt in prompts.items() if is_held_out(prompt, config.held_out)],
+        pa.string(),
+    )
+    held_out = pc.is_in(pairs["prompt_id"], held_out_ids)
+    train = _capped(pairs.filter(pc.invert(held_out)), config.max_train_pairs)
+    evaluation = _capped(pairs.filter(held_out), config.max_eval_pairs)
+
+    digest = hashlib.blake2b(digest_size=16)
+    for side in (train, evaluation):
+        for pair_id, confidence in zip(
+            side["pair_id"].to_pylist(), side["confidence"].to_pylist(), strict=True
+        ):
+            digest.update(f"{pair_id} {confidence:.9f}\n".encode())
+        digest.update(b"\n")
+    manifest = {
+        "digest": digest.hexdigest(),
+        "n_pairs": len(pairs),
+        "n_train": len(train),
+        "n_train_prompts": _n_prompts(train),
+        "n_eval": len(evaluation),
+        "n_eval_prompts": _n_prompts(evaluation),
+        "longer_preferred_train": _longer_preferred(train),
+        "longer_preferred_eval": _longer_preferred(evaluation),
+        **provenance,
+    }
+    scratch = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    pq.write_table(_to_trl(train), scratch / "train.parquet", compression="zstd")
+    pq.write_table(_to_trl(evaluation), scratch / "eval.parquet", compression="zstd")
+    (scratch / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    shutil.rmtree(path, ignore_errors=True)
+    scratch.rename(path)
+    return PreferenceDataset(
+        path, digest.hexdigest(), len(train), len(evaluation), _n_prompts(evaluation)
+    )
+
+
+def read_manifest(path: Path) -> dict[str, object]:
+    """Return the manifest of the dataset at `path`."""
+    manifest: dict[str, object] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    return manifest
+
+
+def read_pairs(path: Path) -> pa.Table:
+    """Return the pairs of a dataset's Parquet file as `tables.PAIRS`."""
+    table = pq.read_table(path)
+    for side in ("chosen", "rejected"):
+        content = pc.struct_field(pc.list_element(table[side], 0), "content")
+        table = table.set_column(table.column_names.index(side), side, content)
+    return table.select(PAIRS.names).cast(PAIRS)
+
+
+def _capped(pairs: pa.Table, limit: int | None) -> pa.Table:
+    """Keep at most `limit` pairs: each prompt's surest first, so that many prompts stay."""
+    order = [("prompt_id", "ascending"), ("confidence", "descending"), ("pair_id", "ascending")]
+    ranked = pairs.sort_by(order)
+    ids = ranked["prompt_id"].to_numpy()
+    starts = np.flatnonzero(np.append(True, ids[1:] != ids[:-1])) if len(ids) else np.array([], int)
+    rank = np.arange(len(ids)) - np.repeat(starts, np.diff(np.append(starts, len(ids))))
+    ranked = ranked.append_column("rank", pa.array(rank, pa.int64()))
+    kept = ranked.sort_by([("rank", "ascending"), ("pair_id", "ascending")]).slice(0, limit)
+    return kept.drop_columns("rank").sort_by("pair_id")
+
+
+def _to_trl(pairs: pa.Table) -> pa.Table:
+    for side in ("chosen", "rejected"):
+        messages = pa.array(
+            [[{"role": "assistant", "content": text}] for text in pairs[side].to_pylist()], MESSAGES
+        )
+        pairs = pairs.set_column(pairs.column_names.index(side), side, messages)
+    return pairs
+
+
+def _n_prompts(pairs: pa.Table) -> int:
+    return int(pc.count_distinct(pairs["prompt_id"]).as_py())
+
+
+def _longer_preferred(pairs: pa.Table) -> float | None:
+    """Return how often the chosen side is the longer one, ties half: what length alone knows."""
+    if not len(pairs):
+        return None
+    chosen = pc.utf8_length(pairs["chosen"]).to_numpy()
+    rejected = pc.utf8_length(pairs["rejected"]).to_numpy()
+    return float(np.mean((chosen > rejected) + 0.5 * (chosen == rejected)))

@@ -1,0 +1,25 @@
+"""Language models in memory: one base, and any number of LoRA adapters on it.
+
+- `loading`: a base model from a local directory, safely and in silence.
+- `encoding`: the token ids of prompts and completions.
+- `adapted`: the base under one of its adapters, scoring and sampling completions.
+- `sampling`: a random stream for each text.
+
+torch, transformers and peft are imported only when a model is loaded.
+"""
+
+from thumbwheel.language_model.adapted import AdaptedModel
+from thumbwheel.language_model.loading import (
+    LoadedBase,
+    load_base,
+    model_digest,
+    without_migration_warnings,
+)
+
+__all__ = [
+    "AdaptedModel",
+    "LoadedBase",
+    "load_base",
+    "model_digest",
+    "without_migration_warnings",
+]

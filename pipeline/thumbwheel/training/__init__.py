@@ -1,0 +1,12 @@
+"""Training: a preference dataset and a base model in, a LoRA adapter out. Alone imports trl.
+
+- `job`: what is to be trained, and what came of it.
+- `run`: `train(job)`, from start or from where a killed run stopped.
+- `checkpoints`: which checkpoints of a killed run can be trusted.
+- `trainer`: TRL's `DPOTrainer`, quiet and intolerant of NaN.
+"""
+
+from thumbwheel.training.job import Progress, TrainJob, TrainResult
+from thumbwheel.training.run import train
+
+__all__ = ["Progress", "TrainJob", "TrainResult", "train"]

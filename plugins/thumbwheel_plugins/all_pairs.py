@@ -1,0 +1,74 @@
+"""Every two completions of a prompt that the votes tell apart, capped per prompt."""
+
+from typing import Annotated
+
+import duckdb
+import pyarrow as pa
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from thumbwheel.authoring import PROPOSED, hookimpl, probability_better
+
+__all__ = ["AllPairs"]
+
+_CONTRASTS = """
+WITH ranked AS (
+    SELECT prompt_id, completion_id, n_up, n_down, (1 + n_up) / (2 + n_up + n_down) AS quality,
+           row_number() OVER (best) AS from_best, row_number() OVER (worst) AS from_worst
+    FROM rated
+    WINDOW best AS (PARTITION BY prompt_id ORDER BY quality DESC, completion_id),
+           worst AS (PARTITION BY prompt_id ORDER BY quality, completion_id)
+)
+SELECT prompt_id, a.completion_id AS chosen_id, b.completion_id AS rejected_id,
+       a.n_up AS up, a.n_down AS down, b.n_up AS other_up, b.n_down AS other_down
+FROM ranked AS a JOIN ranked AS b USING (prompt_id)
+WHERE a.quality > b.quality AND a.from_best <= $reach AND b.from_worst <= $reach
+"""
+
+_CAPPED = """
+SELECT prompt_id, chosen_id, rejected_id, confidence FROM contrasts
+WHERE confidence > 0.5 AND confidence >= $min_confidence
+QUALIFY row_number() OVER (
+    PARTITION BY prompt_id ORDER BY confidence DESC, md5(chosen_id || rejected_id)
+) <= $max_pairs
+"""
+
+_REACH = 32
+
+
+@dataclass(frozen=True)
+class AllPairs:
+    """Pairs each completion with every worse one, the most certain pairs first.
+
+    Of a prompt with very many completions, the 32 best are compared with the 32 worst.
+
+    Attributes:
+        min_confidence: Least P(chosen is better); one up against one down is 0.83.
+        max_pairs_per_prompt: At most so many pairs a prompt, so that no prompt rules the set.
+    """
+
+    min_confidence: Annotated[float, Field(ge=0.5, le=1)] = 0.8
+    max_pairs_per_prompt: Annotated[int, Field(ge=1)] = 3
+
+    @hookimpl
+    def make_pairs(self, rated: pa.Table) -> pa.Table:
+        """Propose up to `max_pairs_per_prompt` pairs a prompt."""
+        with duckdb.connect() as connection:
+            connection.register("rated", rated)
+            contrasts = connection.sql(_CONTRASTS, params={"reach": _REACH}).to_arrow_table()
+            confidence = probability_better(
+                *(contrasts[name].to_numpy() for name in ("up", "down", "other_up", "other_down"))
+            )
+            contrasts = contrasts.append_column("confidence", pa.array(confidence.round(9)))
+            connection.register("contrasts", contrasts)
+            return (
+                connection.sql(
+                    _CAPPED,
+                    params={
+                        "min_confidence": self.min_confidence,
+                        "max_pairs": self.max_pairs_per_prompt,
+                    },
+                )
+                .to_arrow_table()
+                .select(PROPOSED.names)
+            )

@@ -1,0 +1,46 @@
+"""The best-rated completion of a prompt against the worst-rated: one pair a prompt."""
+
+from typing import Annotated
+
+import duckdb
+import pyarrow as pa
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from thumbwheel.authoring import PROPOSED, hookimpl, probability_better
+
+__all__ = ["BestWorst"]
+
+_EXTREMES = """
+SELECT prompt_id,
+       max({quality: quality, id: completion_id, up: n_up, down: n_down}) AS best,
+       min({quality: quality, id: completion_id, up: n_up, down: n_down}) AS worst
+FROM (SELECT *, (1 + n_up) / (2 + n_up + n_down) AS quality FROM rated)
+GROUP BY prompt_id HAVING max(quality) > min(quality)
+"""
+
+
+@dataclass(frozen=True)
+class BestWorst:
+    """Pairs the completion of the highest posterior mean with that of the lowest.
+
+    Attributes:
+        min_confidence: Least P(chosen is better); one up against one down is 0.83.
+    """
+
+    min_confidence: Annotated[float, Field(ge=0.5, le=1)] = 0.8
+
+    @hookimpl
+    def make_pairs(self, rated: pa.Table) -> pa.Table:
+        """Propose at most one pair a prompt."""
+        with duckdb.connect() as connection:
+            connection.register("rated", rated)
+            extremes = connection.sql(
+                f"SELECT prompt_id, best.id AS chosen_id, worst.id AS rejected_id, best.up, "
+                f"best.down, worst.up AS other_up, worst.down AS other_down FROM ({_EXTREMES})"  # noqa: S608
+            ).to_arrow_table()
+        confidence = probability_better(
+            *(extremes[name].to_numpy() for name in ("up", "down", "other_up", "other_down"))
+        )
+        proposed = extremes.append_column("confidence", pa.array(confidence)).select(PROPOSED.names)
+        return proposed.filter(pa.array((confidence >= self.min_confidence) & (confidence > 0.5)))

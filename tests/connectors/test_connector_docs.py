@@ -1,0 +1,58 @@
+"""docs/connectors.md says what is so: its examples run, its options are the connectors' own."""
+
+import re
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+
+from thumbwheel.config import SourceConfig
+from thumbwheel.errors import SourceError
+from thumbwheel_connectors.file import FileConnector
+from thumbwheel_connectors.kafka import KafkaConnector
+
+PAGE = (Path(__file__).parents[2] / "docs" / "connectors.md").read_text(encoding="utf-8")
+CONNECTORS = {"file": FileConnector, "kafka": KafkaConnector}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("name", CONNECTORS)
+def test_the_configuration_examples_are_valid(name, tmp_path):
+    """Each connector's example source is accepted, options included."""
+    examples = [tomllib.loads(text) for text in blocks("toml")]
+    sources = [source for example in examples for source in example.get("sources", [])]
+    (source,) = (SourceConfig(**source) for source in sources if source["connector"] == name)
+    adapter = TypeAdapter(CONNECTORS[name])
+    adapter.validate_python(source.options, context={"base_dir": tmp_path})
+
+
+@pytest.mark.parametrize("name", CONNECTORS)
+def test_every_option_is_in_the_table_and_in_the_docstring(name):
+    """The page's table lists exactly the options; `thumbwheel plugins` finds each explained."""
+    section = PAGE.split(f"\n## {name}\n")[1].split("\n## ")[0]
+    cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    documented = [option for cell in cells for option in re.findall(r"`(\w+)`", cell)]
+    options = [field.name for field in fields(CONNECTORS[name])]
+    assert documented == options
+    assert re.findall(r"^ {8}(\w+): ", CONNECTORS[name].__doc__, re.MULTILINE) == options
+
+
+def test_the_example_connector_keeps_its_rules(tmp_path, drain):
+    """The page's own connector resumes behind any batch, follows, and refuses a missing folder."""
+    (source,) = blocks("python")
+    namespace: dict[str, object] = {"__name__": "docs"}
+    exec(compile(source, "docs/connectors.md", "exec"), namespace)  # noqa: S102
+    connector = namespace["FolderConnector"](tmp_path)
+    for number in range(5):
+        (tmp_path / f"{number}.json").write_text(f"{number}")
+    batch = connector.open(None).poll(2)
+    rest, cursor = drain(connector.open(batch.cursor), 2)
+    assert [record.raw for record in (*batch.records, *rest)] == [b"0", b"1", b"2", b"3", b"4"]
+    assert drain(connector.open(cursor)) == ([], None)
+    with pytest.raises(SourceError, match="is no folder"):
+        namespace["FolderConnector"](tmp_path / "none").open(None)

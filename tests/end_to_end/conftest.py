@@ -1,0 +1,96 @@
+"""A small project: a tiny model, feedback with a clear preference, and a configuration."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+from tiny import build_tiny_model
+
+CONFIG = """
+project = "tiny"
+home = "home"
+[model]
+path = "model"
+[[sources]]
+name = "export"
+connector = "file"
+options.path = "feedback.jsonl"
+[sources.mapping]
+completion = "answer"
+rater = "user"
+[[plugins]]
+use = "all_pairs"
+[[plugins]]
+use = "near_identical"
+[dataset]
+held_out = 0.4
+[training]
+lora_r = 4
+learning_rate = 5e-3
+per_device_train_batch_size = 2
+gradient_accumulation_steps = 1
+max_length = 128
+save_steps = 5
+[evaluation]
+max_generations = 20
+max_new_tokens = 12
+[gate]
+min_prompts = 10
+guards = []
+"""
+
+
+def feedback(n_prompts, first=0):
+    """Yield records of an app whose users like answers that begin with a word of thanks."""
+    for number in range(first, first + n_prompts):
+        draw = random.Random(number)
+        for tone, rating in (("thanks", "up"), ("no", "down")):
+            noise = "".join(draw.choices("abcdefgh ", k=12))
+            yield {
+                "prompt": f"question {number}",
+                "answer": f"{tone} {noise}",
+                "rating": rating,
+                "user": f"u{number % 7}",
+            }
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    return build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def project(tmp_path, tiny_model):
+    """Make the project's directory."""
+    (tmp_path / "model").symlink_to(tiny_model)
+    (tmp_path / "thumbwheel.toml").write_text(CONFIG)
+    with (tmp_path / "feedback.jsonl").open("w") as file:
+        file.writelines(json.dumps(record) + "\n" for record in feedback(40))
+    return tmp_path
+
+
+@pytest.fixture
+def thumbwheel():
+    """Run the command line in a process of its own."""
+
+    def start(*arguments, cwd, **options):
+        return subprocess.Popen(
+            [sys.executable, "-m", "thumbwheel", *map(str, arguments)],
+            cwd=cwd,
+            env={**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+
+    def run(*arguments, cwd):
+        process = start(*arguments, cwd=cwd)
+        out, err = process.communicate(timeout=600)
+        return process.returncode, out, err
+
+    run.start = start
+    return run

@@ -1,0 +1,84 @@
+"""The configuration file: every mistake is one clear line."""
+
+import pytest
+
+from thumbwheel.cli.template import TEMPLATE
+from thumbwheel.config import load_config
+from thumbwheel.errors import ConfigError
+
+MINIMAL = """
+project = "p"
+home = "h"
+model.path = "m"
+[[sources]]
+name = "s"
+connector = "file"
+[[plugins]]
+use = "best_worst"
+"""
+
+
+def load(tmp_path, text):
+    path = tmp_path / "thumbwheel.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_config(path)
+
+
+def test_the_template_is_a_whole_configuration(tmp_path):
+    """What `thumbwheel init` writes loads as it is."""
+    config = load(tmp_path, TEMPLATE)
+    assert [plugin.use for plugin in config.plugins] == [
+        "all_pairs",
+        "length_match",
+        "near_identical",
+    ]
+
+
+def test_the_template_shows_the_defaults(tmp_path):
+    """The values written out in the template's sections are the defaults."""
+    config, bare = load(tmp_path, TEMPLATE), load(tmp_path, MINIMAL)
+    for section in ("dataset", "training", "evaluation", "gate", "mlflow"):
+        assert getattr(config, section) == getattr(bare, section)
+
+
+def test_paths_are_relative_to_the_file(tmp_path):
+    """Relative paths start at the file's folder, wherever the command runs."""
+    config = load(tmp_path, MINIMAL)
+    assert config.home == tmp_path / "h"
+    assert config.model.path == tmp_path / "m"
+    assert config.tracking_uri == f"sqlite:///{tmp_path / 'h' / 'mlflow.db'}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (MINIMAL + "[training]\nbetta = 1\n", "unknown key `training.betta`"),
+        (MINIMAL + "[training]\nbeta = 'x'\n", "`training.beta`.*got 'x'"),
+        (MINIMAL + "[training]\nloss_weights = [1.0]\n", "loss_weights"),
+        (MINIMAL + "[dataset]\nheld_out = 1.0\n", "`dataset.held_out`"),
+        (MINIMAL + "[gate]\nimprove = []\n", "at least one metric"),
+        (MINIMAL + "[[gate.guards]]\nmetric = 'x'\n", "`max_drop` or `max_rise`"),
+        (MINIMAL.replace('project = "p"', 'project = "a b"'), "`project`"),
+        (MINIMAL.replace('project = "p"', ""), "`project` is required"),
+        (MINIMAL + '[[sources]]\nname = "s"\nconnector = "kafka"\n', "two sources are named 's'"),
+        ("project = ", "not valid TOML"),
+    ],
+)
+def test_mistakes_name_the_key_and_the_value(tmp_path, text, message):
+    """A wrong key or value is named in one line."""
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(tmp_path, text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path):
+    """Without a configuration, the message names the command that writes one."""
+    with pytest.raises(ConfigError, match="thumbwheel init"):
+        load_config(tmp_path / "none.toml")
+
+
+def test_the_digest_sees_what_shapes_a_candidate(tmp_path):
+    """Training options change the digest; the place of the store does not."""
+    first = load(tmp_path, MINIMAL).digest()
+    assert load(tmp_path, MINIMAL.replace('home = "h"', 'home = "other"')).digest() == first
+    assert load(tmp_path, MINIMAL + "[training]\nbeta = 0.2\n").digest() != first

@@ -1,0 +1,97 @@
+"""The dataset: split by prompt, capped, reproducible, in TRL's format."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thumbwheel.config import DatasetConfig
+from thumbwheel.dataset import is_held_out, read_manifest, read_pairs, write_dataset
+from thumbwheel.events import content_id, text_identity
+from thumbwheel.tables import PAIRS
+
+
+def make_pairs(n_prompts, per_prompt=2):
+    rows = []
+    for number in range(n_prompts):
+        prompt = [{"role": "user", "content": f"question {number}"}]
+        prompt_id, _ = text_identity(prompt, "")
+        for index in range(per_prompt):
+            rows.append(
+                {
+                    "pair_id": content_id(prompt_id, str(index)),
+                    "prompt_id": prompt_id,
+                    "chosen_id": f"c{number}{index}",
+                    "rejected_id": f"r{number}{index}",
+                    "confidence": 0.8 + index / 100,
+                    "plugin": "test",
+                    "prompt": prompt,
+                    "chosen": "yes" * (index + 1),
+                    "rejected": "no",
+                }
+            )
+    return pa.Table.from_pylist(rows, schema=PAIRS)
+
+
+def write(pairs, path, **config):
+    return write_dataset(pairs, path, DatasetConfig(**config), {"snapshot": "x"})
+
+
+def test_no_prompt_is_on_both_sides(tmp_path):
+    """Training and held-out pairs share no prompt, and together they are all pairs."""
+    pairs = make_pairs(300)
+    dataset = write(pairs, tmp_path / "d", held_out=0.3)
+    train = set(pq.read_table(dataset.path / "train.parquet")["prompt_id"].to_pylist())
+    held_out = set(pq.read_table(dataset.path / "eval.parquet")["prompt_id"].to_pylist())
+    assert not train & held_out
+    assert len(train | held_out) == 300
+    assert 60 < len(held_out) < 120
+    assert dataset.n_train + dataset.n_eval == len(pairs)
+
+
+@given(st.text(min_size=1), st.floats(0.01, 0.99))
+def test_the_side_follows_from_the_words_alone(text, share):
+    """Case and outer spaces do not move a prompt to the other side."""
+    variants = [text, f"  {text}\n", f"{text}!"]
+    sides = {is_held_out([{"role": "user", "content": v}], share) for v in variants}
+    assert len(sides) == 1
+
+
+def test_the_same_pairs_give_the_same_bytes(tmp_path):
+    """Row order does not matter to digest or files; another pair changes the digest."""
+    pairs = make_pairs(50)
+    first = write(pairs, tmp_path / "a")
+    second = write(pairs.take(list(reversed(range(len(pairs))))), tmp_path / "b")
+    assert first.digest == second.digest
+    for name in ("train.parquet", "eval.parquet", "manifest.json"):
+        assert (first.path / name).read_bytes() == (second.path / name).read_bytes()
+    assert write(pairs.slice(1), tmp_path / "c").digest != first.digest
+
+
+def test_caps_keep_many_prompts_and_the_surest_pairs(tmp_path):
+    """Under a cap, every prompt keeps its surest pair before any keeps a second."""
+    dataset = write(make_pairs(100, per_prompt=3), tmp_path / "d", max_train_pairs=60)
+    rows = pq.read_table(dataset.path / "train.parquet").to_pylist()
+    assert len(rows) == 60
+    assert len({row["prompt_id"] for row in rows}) == 60
+    assert {round(row["confidence"], 9) for row in rows} == {0.82}
+
+
+def test_files_are_in_trl_format_and_read_back(tmp_path):
+    """Sides are lists with one assistant message; `read_pairs` gives back what was written."""
+    pairs = make_pairs(40)
+    dataset = write(pairs, tmp_path / "d")
+    row = pq.read_table(dataset.path / "train.parquet").to_pylist()[0]
+    assert row["chosen"][0]["role"] == "assistant"
+    assert row["prompt"][0]["role"] == "user"
+    back = pa.concat_tables([read_pairs(dataset.path / f"{s}.parquet") for s in ("train", "eval")])
+    assert back.sort_by("pair_id").equals(pairs.sort_by("pair_id"))
+
+
+def test_the_manifest_says_what_length_alone_would_get_right(tmp_path):
+    """Chosen sides that are longer in all pairs are reported as such."""
+    dataset = write(make_pairs(40), tmp_path / "d")
+    manifest = read_manifest(dataset.path)
+    assert manifest["longer_preferred_train"] == 1
+    assert manifest["snapshot"] == "x"
+    assert manifest["digest"] == dataset.digest

@@ -1,0 +1,393 @@
+"""Base models and adapters in memory: loading refuses what is unsafe, scores and samples are right.
+
+The model is a tiny Llama with random weights; see `tiny`.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tiny import CHAT_TEMPLATE, build_tiny_adapter, build_tiny_model
+
+from thumbwheel.config import EvaluationConfig
+from thumbwheel.errors import DataError, ModelError
+from thumbwheel.language_model import AdaptedModel, LoadedBase, load_base, model_digest
+from thumbwheel.types import Prompt
+
+SETTINGS = EvaluationConfig(batch_size=4, max_new_tokens=12, temperature=0.8, top_p=0.95)
+
+
+def user(text: str) -> Prompt:
+    return [{"role": "user", "content": text}]
+
+
+PROMPTS: list[Prompt] = [
+    user("Hi"),
+    user("A longer question, with some more words in it?"),
+    [{"role": "system", "content": "Be brief."}, *user("And now?")],
+    user("ünïcode ☃"),
+    user("x" * 60),
+    user("Hi"),
+]
+COMPLETIONS = ["Yes.", "", "A much longer answer than the others. " * 3, "☃", "no", "No."]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """A model this small gains nothing from threads, and waits for them on a busy machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def adapter_dir(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Path:
+    return build_tiny_adapter(tmp_path_factory.mktemp("adapter"), model_dir, seed=1)
+
+
+@pytest.fixture
+def base(model_dir: Path) -> LoadedBase:
+    return load_base(model_dir)
+
+
+def adapted(
+    base: LoadedBase, adapter: Path | None = None, *, max_length: int = 500, batch_size: int = 4
+) -> AdaptedModel:
+    return AdaptedModel(
+        base,
+        "base" if adapter is None else "candidate",
+        adapter,
+        settings=SETTINGS.model_copy(update={"batch_size": batch_size}),
+        max_length=max_length,
+    )
+
+
+# --- loading -------------------------------------------------------------------------------------
+
+
+def edit_json(path: Path, **values: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def drop_a_tensor(path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(path / "model.safetensors")
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
+
+
+UNREADABLE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing": (lambda d: shutil.rmtree(d), "does not exist"),
+    "a file": (lambda d: (shutil.rmtree(d), d.write_text("")), "is not a directory"),
+    "no config": (lambda d: (d / "config.json").unlink(), "no config.json"),
+    "config not JSON": (lambda d: (d / "config.json").write_text("{"), "cannot read"),
+    "config not an object": (lambda d: (d / "config.json").write_text("[]"), "JSON object"),
+    "unknown architecture": (
+        lambda d: edit_json(d / "config.json", model_type="nonesuch"),
+        "nonesuch",
+    ),
+    "no weights": (lambda d: (d / "model.safetensors").unlink(), "no weights"),
+    "pickled weights": (
+        lambda d: (d / "model.safetensors").rename(d / "pytorch_model.bin"),
+        "only pickled weights (pytorch_model.bin)",
+    ),
+    "torn weights": (
+        lambda d: (d / "model.safetensors").write_bytes(
+            (d / "model.safetensors").read_bytes()[:5000]
+        ),
+        "cannot load the model",
+    ),
+    "a tensor missing": (drop_a_tensor, "lack 1 tensors, such as model.layers.1.mlp.up_proj"),
+    "other shapes": (lambda d: edit_json(d / "config.json", hidden_size=48), "cannot load"),
+    "no tokenizer": (lambda d: (d / "tokenizer.json").unlink(), "no tokenizer"),
+    "torn tokenizer": (
+        lambda d: (d / "tokenizer.json").write_text('{"version":'),
+        "cannot load the tokenizer",
+    ),
+    "no chat template": (lambda d: (d / "chat_template.jinja").unlink(), "no chat template"),
+    "code of its own": (
+        lambda d: edit_json(d / "config.json", auto_map={"AutoModel": "evil.Evil"}),
+        "auto_map",
+    ),
+    "tokenizer with code": (
+        lambda d: edit_json(d / "tokenizer_config.json", auto_map={"AutoTokenizer": ["e.E", None]}),
+        "auto_map",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_an_unusable_directory_is_refused_in_one_line(
+    case: str, model_dir: Path, tmp_path: Path
+) -> None:
+    """Every way a model directory can be wrong or unsafe is named in a single line."""
+    damage, message = UNREADABLE[case]
+    directory = Path(shutil.copytree(model_dir, tmp_path / "model"))
+    damage(directory)
+    with pytest.raises(ModelError) as caught:
+        load_base(directory)
+    assert message in str(caught.value)
+    assert str(directory) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda d: shutil.rmtree(d), "no adapter_config.json"),
+        (
+            lambda d: (d / "adapter_model.safetensors").rename(d / "adapter_model.bin"),
+            "no adapter_model.safetensors",
+        ),
+        (lambda d: (d / "adapter_model.safetensors").write_bytes(b"torn"), "does not fit"),
+        (lambda d: edit_json(d / "adapter_config.json", r=8), "does not fit"),
+        (lambda d: edit_json(d / "adapter_config.json", target_modules=["query"]), "does not fit"),
+        (
+            lambda d: edit_json(d / "adapter_config.json", target_modules=["q_proj", "k_proj"]),
+            "does not fit",
+        ),
+        (lambda d: edit_json(d / "adapter_config.json", peft_type="IA3"), "'IA3'"),
+    ],
+)
+def test_an_unusable_adapter_is_refused_in_one_line(
+    base: LoadedBase,
+    adapter_dir: Path,
+    tmp_path: Path,
+    damage: Callable[[Path], object],
+    message: str,
+) -> None:
+    """Pickled, torn or foreign adapters are refused, also where peft would only warn."""
+    directory = Path(shutil.copytree(adapter_dir, tmp_path / "adapter"))
+    damage(directory)
+    with pytest.raises(ModelError) as caught:
+        base.add_adapter(directory)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_loading_says_nothing(model_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """No progress bar and no warning reaches the terminal."""
+    load_base(model_dir)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_digest_follows_content(model_dir: Path, tmp_path: Path) -> None:
+    """A copy and a README leave the digest as it is; other weights or another template do not."""
+    copy = Path(shutil.copytree(model_dir, tmp_path / "copy"))
+    (copy / "README.md").write_text("About the model.")
+    assert model_digest(copy) == model_digest(model_dir)
+    (copy / "chat_template.jinja").write_text(CHAT_TEMPLATE + " ")
+    assert model_digest(copy) != model_digest(model_dir)
+    other = build_tiny_model(tmp_path / "other", seed=1)
+    assert model_digest(other) != model_digest(model_dir)
+    with pytest.raises(ModelError, match="holds no model"):
+        model_digest(tmp_path / "nothing")
+
+
+# --- scoring -------------------------------------------------------------------------------------
+
+
+def reference_score(base: LoadedBase, prompt: Prompt, completion: str) -> tuple[float, int]:
+    """Score one completion the plain way: one sequence, no padding, all logits."""
+    import torch
+
+    def render(messages: list[object], *, generation: bool) -> list[int]:
+        text = base.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=generation
+        )
+        ids: list[int] = base.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    answer = {"role": "assistant", "content": completion}
+    before = render(list(prompt), generation=True)
+    ids = render([*prompt, answer], generation=False)
+    assert ids[: len(before)] == before
+    with torch.no_grad():
+        logits = base.model(torch.tensor([ids])).logits[0].double()
+    scores = logits.log_softmax(-1)
+    picked = [scores[at - 1, ids[at]].item() for at in range(len(before), len(ids))]
+    return sum(picked), len(picked)
+
+
+def test_scores_equal_a_plain_computation(base: LoadedBase) -> None:
+    """Batching, padding and leaving out the prompts' logits change no score."""
+    scores = adapted(base).log_probs(PROMPTS, COMPLETIONS)
+    for prompt, completion, score in zip(PROMPTS, COMPLETIONS, scores, strict=True):
+        total, n_tokens = reference_score(base, prompt, completion)
+        assert score.total == pytest.approx(total, abs=1e-4)
+        assert score.n_tokens == n_tokens
+
+
+def test_an_empty_completion_is_its_end_of_turn(base: LoadedBase) -> None:
+    """An empty answer still has tokens to score: the end of the turn and what the template adds."""
+    (score,) = adapted(base).log_probs([user("Hi")], [""])
+    assert score.n_tokens == len(["<|im_end|>", "\n"])
+
+
+def test_scores_do_not_depend_on_the_batch(base: LoadedBase) -> None:
+    """One at a time, all at once, and logits of only a row at once give the same scores."""
+    together = adapted(base, batch_size=6).log_probs(PROMPTS, COMPLETIONS)
+    alone = adapted(base, batch_size=1).log_probs(PROMPTS, COMPLETIONS)
+    assert [s.total for s in together] == pytest.approx([s.total for s in alone], abs=1e-4)
+
+
+def test_the_logits_in_memory_are_bounded(
+    base: LoadedBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches shrink until their logits fit into the budget."""
+    sizes: list[int] = []
+    hook = base.model.lm_head.register_forward_hook(lambda *a: sizes.append(a[2].numel()))
+    budget = 150 * base.model.config.vocab_size
+    monkeypatch.setattr("thumbwheel.language_model.adapted._MAX_LOGITS", budget)
+    adapted(base, batch_size=6).log_probs(PROMPTS, COMPLETIONS)
+    hook.remove()
+    assert len(sizes) > 1
+    assert max(sizes) <= budget
+
+
+def test_the_base_scores_the_same_beside_adapters(base: LoadedBase, adapter_dir: Path) -> None:
+    """An adapter on the shared base changes its own scores and not a bit of the base's."""
+    before = adapted(base).log_probs(PROMPTS, COMPLETIONS)
+    candidate = adapted(base, adapter_dir)
+    assert adapted(base).log_probs(PROMPTS, COMPLETIONS) == before
+    changed = candidate.log_probs(PROMPTS, COMPLETIONS)
+    assert all(abs(a.total - b.total) > 0.01 for a, b in zip(before, changed, strict=True))
+    assert adapted(base).log_probs(PROMPTS, COMPLETIONS) == before
+
+
+def test_adapters_on_one_base_keep_apart(
+    model_dir: Path, adapter_dir: Path, tmp_path: Path
+) -> None:
+    """Champion and candidate on one base score as each does on a base of its own."""
+    other_dir = build_tiny_adapter(tmp_path / "other", model_dir, seed=2)
+    shared = load_base(model_dir)
+    champion, candidate = adapted(shared, adapter_dir), adapted(shared, other_dir)
+    for model, directory in ((candidate, other_dir), (champion, adapter_dir)):
+        alone = adapted(load_base(model_dir), directory)
+        expected = alone.log_probs(PROMPTS, COMPLETIONS)
+        assert model.log_probs(PROMPTS, COMPLETIONS) == expected
+
+
+def test_long_texts_are_cut_as_in_training(base: LoadedBase) -> None:
+    """The end of a completion is cut; before a prompt that fills everything, its beginning is."""
+    model = adapted(base, max_length=64)
+    long_answer, long_prompt = model.log_probs([user("Hi"), user("y" * 100)], ["z" * 100, "Yes."])
+    n_prompt = len(
+        adapted(base)._base.tokenizer.apply_chat_template(
+            list(user("Hi")), add_generation_prompt=True, return_dict=False
+        )
+    )
+    assert long_answer.n_tokens == 64 - n_prompt
+    assert long_prompt.n_tokens == len("Yes.") + 2
+    assert model.n_truncated == 2
+
+
+def test_a_template_that_refuses_a_prompt_is_an_input_error(
+    model_dir: Path, tmp_path: Path
+) -> None:
+    """A conversation that the chat template does not take is named in one line."""
+    directory = Path(shutil.copytree(model_dir, tmp_path / "model"))
+    (directory / "chat_template.jinja").write_text("{{ raise_exception('no system role') }}")
+    with pytest.raises(DataError, match=r"refuses a conversation: no system role"):
+        adapted(load_base(directory)).log_probs([user("Hi")], ["Yes."])
+
+
+def test_progress_counts_up_to_the_whole(base: LoadedBase) -> None:
+    """The callback ends at n of n, and texts scored before are not counted again."""
+    seen: list[tuple[int, int]] = []
+    model = AdaptedModel(
+        base,
+        "base",
+        settings=SETTINGS,
+        max_length=500,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    model.log_probs(PROMPTS, COMPLETIONS)
+    assert [total for _, total in seen] == [6, 6]
+    assert seen[-1] == (6, 6)
+    model.log_probs(PROMPTS, COMPLETIONS)
+    assert len(seen) == 2
+
+
+# --- sampling ------------------------------------------------------------------------------------
+
+
+def test_samples_are_reproducible(base: LoadedBase, adapter_dir: Path) -> None:
+    """The same model gives the same texts, whatever the batch and torch's own generator."""
+    import torch
+
+    first = adapted(base, adapter_dir, batch_size=6).generate(PROMPTS)
+    torch.manual_seed(1234)
+    assert adapted(base, adapter_dir, batch_size=2).generate(PROMPTS) == first
+    assert adapted(base, adapter_dir).generate(PROMPTS[2:3]) == first[2:3]
+    assert adapted(base).generate(PROMPTS) != first
+
+
+def test_sampling_leaves_the_global_generator_alone(base: LoadedBase) -> None:
+    """Generating moves no random number that anyone else would draw from torch."""
+    import torch
+
+    model = adapted(base)
+    before = torch.get_rng_state()
+    model.generate(PROMPTS)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_seeds_and_repetitions_give_other_samples(base: LoadedBase) -> None:
+    """Another seed, or a prompt asked twice in one call, draws other random numbers."""
+    first = adapted(base).generate(PROMPTS)
+    assert first[0] != first[5]
+    other = AdaptedModel(
+        base, "base", settings=SETTINGS.model_copy(update={"seed": 1}), max_length=500
+    )
+    assert all(a != b for a, b in zip(other.generate(PROMPTS), first, strict=True))
+
+
+def test_samples_hold_no_special_tokens_and_stop(base: LoadedBase) -> None:
+    """A text ends at the end-of-turn token or at the longest length, without template marks."""
+    import torch
+
+    prompts = [user(str(number)) for number in range(8)]
+    for text in adapted(base).generate(prompts):
+        assert "<|" not in text
+    with torch.no_grad():
+        # Now the end of the turn is nearly certain after any token.
+        base.model.lm_head.register_forward_hook(
+            lambda module, inputs, logits: logits.index_fill(-1, torch.tensor(base.stop_ids), 1e4)
+        )
+    assert adapted(base).generate(prompts) == [""] * 8
+
+
+def test_a_prompt_longer_than_the_context_is_answered(base: LoadedBase) -> None:
+    """Of a prompt without room for an answer the end is kept."""
+    (text,) = adapted(base).generate([user("z" * 2 * base.context_length)])
+    assert text
+
+
+def test_gumbel_sampling_follows_the_softmax() -> None:
+    """Over 20,000 streams each token comes up as often as its probability says."""
+    import torch
+
+    from thumbwheel.language_model.sampling import GumbelSampler
+
+    logits = torch.tensor([1.0, *[0.0] * 7])
+    n = 20_000
+    batch = logits.expand(n, -1)
+    picked = GumbelSampler(range(n), 0.5, 1.0)(torch.empty(n, 0), batch).argmax(-1)
+    shares = torch.bincount(picked, minlength=8) / n
+    expected = (logits / 0.5).softmax(-1)
+    four_sigma = 4 * (0.25 / n) ** 0.5
+    assert shares.numpy() == pytest.approx(expected.numpy(), abs=four_sigma)
+    nucleus = GumbelSampler(range(n), 0.5, 0.5)(torch.empty(n, 0), batch).argmax(-1)
+    assert set(nucleus.tolist()) == {0}

@@ -1,0 +1,86 @@
+"""The built-in pairing rules: best_worst and all_pairs."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from thumbwheel_plugins.all_pairs import AllPairs
+from thumbwheel_plugins.best_worst import BestWorst
+
+
+def sides(table):
+    return sorted(
+        zip(table["chosen_id"].to_pylist(), table["rejected_id"].to_pylist(), strict=True)
+    )
+
+
+def test_best_worst_takes_the_extremes(rated):
+    """The best-rated answer is paired with the worst-rated, one pair a prompt."""
+    table = rated(
+        ("p", "a", 3, 0), ("p", "b", 1, 1), ("p", "c", 0, 2), ("q", "d", 1, 0), ("q", "e", 0, 1)
+    )
+    assert sides(BestWorst().make_pairs(table)) == [("p-a", "p-c"), ("q-d", "q-e")]
+
+
+def test_more_votes_outweigh_a_lone_one(rated):
+    """Nine of ten votes up is better evidence than one of one."""
+    table = rated(("p", "often", 9, 1), ("p", "once", 1, 0), ("p", "bad", 0, 5))
+    assert sides(BestWorst().make_pairs(table)) == [("p-often", "p-bad")]
+
+
+@pytest.mark.parametrize("plugin", [BestWorst(min_confidence=0.5), AllPairs(min_confidence=0.5)])
+def test_ties_are_never_paired(plugin, rated):
+    """Equal votes say nothing about which is better, even at the lowest confidence."""
+    assert len(plugin.make_pairs(rated(("p", "a", 2, 1), ("p", "b", 2, 1)))) == 0
+
+
+@pytest.mark.parametrize("plugin", [BestWorst(), AllPairs()])
+def test_weak_evidence_is_left_out(plugin, rated):
+    """2:1 against 1:2 is below 0.8; 1:0 against 0:1 is above it."""
+    assert len(plugin.make_pairs(rated(("p", "a", 2, 1), ("p", "b", 1, 2)))) == 0
+    assert len(plugin.make_pairs(rated(("p", "a", 1, 0), ("p", "b", 0, 1)))) == 1
+
+
+def test_all_pairs_takes_the_surest_up_to_the_cap(rated):
+    """Every better answer is paired with every worse one; the cap keeps the most certain."""
+    table = rated(("p", "a", 5, 0), ("p", "b", 1, 0), ("p", "c", 0, 1), ("p", "d", 0, 5))
+    every = AllPairs(max_pairs_per_prompt=100).make_pairs(table)
+    assert sides(every) == [("p-a", "p-c"), ("p-a", "p-d"), ("p-b", "p-c"), ("p-b", "p-d")]
+    capped = AllPairs(max_pairs_per_prompt=2).make_pairs(table)
+    assert ("p-a", "p-d") in sides(capped)
+    assert min(capped["confidence"].to_pylist()) >= sorted(every["confidence"].to_pylist())[-2]
+
+
+def test_one_prompt_with_very_many_answers_stays_cheap(rated):
+    """Ten thousand answers to one prompt give no more pairs than the cap."""
+    table = rated(*(("p", f"{i:05}", 1 + i % 7, 1 + i % 5) for i in range(10_000)))
+    assert len(AllPairs(min_confidence=0.5).make_pairs(table)) == 3
+
+
+counts = st.tuples(st.sampled_from("pqr"), st.integers(0, 4), st.integers(0, 4))
+
+
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(counts.filter(lambda row: row[1] + row[2]), max_size=12), st.randoms())
+@pytest.mark.parametrize("plugin", [BestWorst(), AllPairs()])
+def test_laws(plugin, rated, rows, random):
+    """Row order does not matter; the chosen side has the better votes; nothing is invented."""
+    table = rated(*((p, f"c{i}", up, down) for i, (p, up, down) in enumerate(rows)))
+    proposed = plugin.make_pairs(table)
+    order = list(range(len(table)))
+    random.shuffle(order)
+    shuffled = plugin.make_pairs(table.take(np.array(order, dtype=int)))
+    assert sides(shuffled) == sides(proposed)
+    by_id = {row["completion_id"]: row for row in table.to_pylist()}
+    for pair in proposed.to_pylist():
+        chosen, rejected = by_id[pair["chosen_id"]], by_id[pair["rejected_id"]]
+        assert chosen["prompt_id"] == rejected["prompt_id"] == pair["prompt_id"]
+        assert 0.8 <= pair["confidence"] <= 1
+
+        def quality(row):
+            return (1 + row["n_up"]) / (2 + row["n_up"] + row["n_down"])
+
+        assert quality(chosen) > quality(rejected)
