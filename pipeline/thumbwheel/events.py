@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 import pydantic_core
 from pydantic import (
@@ -24,7 +24,7 @@ from pydantic import (
     with_config,
 )
 from pydantic import ValidationError as _ValidationError
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from thumbwheel.types import Message, Prompt
 

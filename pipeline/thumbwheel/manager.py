@@ -329,7 +329,8 @@ def _load_file(path: Path, class_name: str) -> type:
     if not isinstance(cls, type):
         classes = [name for name, value in vars(module).items() if isinstance(value, type)]
         raise PluginError(
-            f"the plugin file {path} has no class {class_name!r}{_did_you_mean(class_name, classes)}"
+            f"the plugin file {path} has no class {class_name!r}"
+            f"{_did_you_mean(class_name, classes)}"
         )
     return cls
 

@@ -12,11 +12,17 @@ from thumbwheel.authoring import PROPOSED, hookimpl, probability_better
 __all__ = ["BestWorst"]
 
 _EXTREMES = """
-SELECT prompt_id,
-       max({quality: quality, id: completion_id, up: n_up, down: n_down}) AS best,
-       min({quality: quality, id: completion_id, up: n_up, down: n_down}) AS worst
-FROM (SELECT *, (1 + n_up) / (2 + n_up + n_down) AS quality FROM rated)
-GROUP BY prompt_id HAVING max(quality) > min(quality)
+WITH rows AS (
+    SELECT prompt_id, {quality: (1 + n_up) / (2 + n_up + n_down), id: completion_id,
+                       n_up: n_up, n_down: n_down} AS answer
+    FROM rated
+),
+extremes AS (
+    SELECT prompt_id, max(answer) AS best, min(answer) AS worst FROM rows GROUP BY prompt_id
+)
+SELECT prompt_id, best.id AS chosen_id, worst.id AS rejected_id,
+       best.n_up AS up, best.n_down AS down, worst.n_up AS other_up, worst.n_down AS other_down
+FROM extremes WHERE best.quality > worst.quality
 """
 
 
@@ -35,10 +41,7 @@ class BestWorst:
         """Propose at most one pair a prompt."""
         with duckdb.connect() as connection:
             connection.register("rated", rated)
-            extremes = connection.sql(
-                f"SELECT prompt_id, best.id AS chosen_id, worst.id AS rejected_id, best.up, "
-                f"best.down, worst.up AS other_up, worst.down AS other_down FROM ({_EXTREMES})"  # noqa: S608
-            ).to_arrow_table()
+            extremes = connection.sql(_EXTREMES).to_arrow_table()
         confidence = probability_better(
             *(extremes[name].to_numpy() for name in ("up", "down", "other_up", "other_down"))
         )

@@ -131,7 +131,7 @@ def test_a_line_too_long_is_cut_and_cannot_be_json(tmp_path, drain, tail):
     """A line over the limit arrives cut, says so, is no JSON, and the next line is read."""
     path = tmp_path / "export.jsonl"
     path.write_bytes(b'{"n": 0}' + b" " * 3_000_000 + b"\n" + tail)
-    (cut, *rest), cursor = drain(FileConnector(path, max_line_bytes=2048).open(None))
+    (cut, *rest), cursor = drain(FileConnector(path, max_line_bytes=2048).open(None), 1)
     assert len(cut.raw) < 2200
     assert cut.raw.endswith(b"<cut: the line has 3000009 bytes>")
     with pytest.raises(ValueError, match="Extra data"):

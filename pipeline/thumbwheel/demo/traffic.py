@@ -103,9 +103,7 @@ def _thumb(rng: Random, number: int, vote: Vote, voted: datetime) -> Event:
 def _mishaps(
     generation: Event, thumb: Event, asked: datetime, voted: datetime
 ) -> Iterator[list[Arrival]]:
-    """Yield, one after another: an unrated answer, a changed mind, a vote taken back, and a vote
-    whose answer never comes.
-    """
+    """Yield an unrated answer, a changed mind, a vote taken back, a vote whose answer is lost."""
     name = thumb["event_id"]
     unrated = {"event_id": f"{name}-unrated", "generation_id": f"{name}-unrated", "score": None}
     yield [(asked, _line(generation | unrated))]

@@ -19,8 +19,8 @@ __all__ = ["Vote", "World", "WorldOptions", "is_polite", "is_right"]
 P_RIGHT = 0.9
 P_POLITE = 0.36
 
-# Polite and blunt phrases are of like number and length: length must not give politeness away, and
-# a model that turns polite must not lose variety by it.
+# Polite and blunt phrases are of like length, so that length does not give politeness away. There are
+# more polite ones, so that a model that turns polite does not lose variety by it.
 _REMARKS = {
     True: (
         "With great pleasure!",
@@ -31,6 +31,10 @@ _REMARKS = {
         "Delighted to assist you!",
         "You are most welcome!",
         "Glad you came to me!",
+        "Always a joy to answer!",
+        "Lovely to hear from you!",
+        "Bless your curious mind!",
+        "It makes me smile to tell!",
     ),
     False: (
         "Not this one again.",
@@ -51,6 +55,9 @@ _FAREWELLS = {
         "Wishing you all the best!",
         "Thanks for your patience!",
         "Always here to support you!",
+        "Take good care of yourself!",
+        "Enjoy your lovely evening!",
+        "Warm regards to you too!",
     ),
     False: (
         "Now leave me alone.",
