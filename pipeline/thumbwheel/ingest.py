@@ -1,23 +1,19 @@
 """Ingestion: from a connector's records to stored events, exactly once."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from thumbwheel.config import MappingConfig, SourceConfig
+from thumbwheel.config import Config, MappingConfig, SourceConfig
 from thumbwheel.events import EventParser, KeyMapping, MalformedRecordError, text_identity
 from thumbwheel.manager import PluginManager, load_connector
 from thumbwheel.store import IDENTIFIED, DeadLetter, SourceCounts, Store
 from thumbwheel.tables import EVENTS
-from thumbwheel.types import Batch
+from thumbwheel.types import Batch, Observer
 
-__all__ = ["Progress", "ingest_source", "parser_for"]
-
-Progress = Callable[[float, SourceCounts], None]
-"""Called after every commit with the share read so far, in [0, 1], and this run's counts."""
+__all__ = ["ingest_all", "parser_for"]
 
 _FIELDS_BY_OPTION = {
     "prompt": "prompt",
@@ -34,52 +30,58 @@ _FIELDS_BY_OPTION = {
 }
 
 
-def ingest_source(
-    store: Store,
-    source: SourceConfig,
-    plugins: PluginManager,
-    *,
-    base_dir: Path,
-    progress: Progress,
-) -> SourceCounts:
-    """Read a source until it is caught up; return what this run received.
+def ingest_all(config: Config, plugins: PluginManager, observer: Observer) -> list[SourceCounts]:
+    """Read every source until it is caught up; return what this run received from each.
 
     Every batch is committed together with its cursor before the next is read, and only then
     acknowledged upstream.
 
     Raises:
-        SourceError: The source cannot be read as configured.
-        UnavailableError: The source does not answer.
+        BusyError: Another process holds the store.
+        SourceError: A source cannot be read as configured.
+        UnavailableError: A source does not answer.
         PluginError: A `process_events` plugin failed; nothing of its batch was stored.
     """
+    received = []
+    with Store(config.store_path) as store:
+        for source in config.sources:
+            observer.stage(f"ingest {source.name}")
+            counts = _ingest_source(store, source, plugins, config.base_dir, observer)
+            parts = [f"{counts.received:,} records: {counts.stored:,} new"]
+            parts += [f"{counts.duplicates:,} seen before"] if counts.duplicates else []
+            parts += [f"{counts.dead_letters:,} unreadable"] if counts.dead_letters else []
+            parts += [f"{counts.dropped:,} dropped by a plugin"] if counts.dropped else []
+            observer.done(", ".join(parts))
+            received.append(counts)
+    return received
+
+
+def _ingest_source(
+    store: Store,
+    source: SourceConfig,
+    plugins: PluginManager,
+    base_dir: Path,
+    observer: Observer,
+) -> SourceCounts:
     parser = parser_for(source.mapping)
     log = load_connector(source, base_dir).open(store.cursor(source.name))
     counts = SourceCounts(source.name, 0, 0, 0, 0, 0)
     try:
         while (batch := log.poll(source.batch_size)) is not None:
             events, dead_letters = _parse(batch, parser)
-            kept = plugins.process_events(events.select(EVENTS.names))
             if plugins.has("process_events"):
-                events = _identify(kept)
-            stored = store.append(
+                events = _identify(plugins.process_events(events.select(EVENTS.names)))
+            added = store.append(
                 source.name,
                 events,
                 dead_letters,
                 cursor=batch.cursor,
                 received=len(batch.records),
-                dropped=len(batch.records) - len(dead_letters) - len(events),
                 now=datetime.now(UTC),
             )
             log.acknowledge(batch.cursor)
-            counts = SourceCounts(
-                source.name,
-                counts.received + len(batch.records),
-                counts.stored + stored,
-                counts.duplicates + len(events) - stored,
-                counts.dead_letters + len(dead_letters),
-                counts.dropped + len(batch.records) - len(dead_letters) - len(events),
-            )
-            progress(batch.progress, counts)
+            counts += added
+            observer.progress(batch.progress, f"{counts.received:,} records")
     finally:
         log.close()
     return counts

@@ -9,7 +9,7 @@ stored before (same `event_id`) is kept out by an anti-join instead.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -151,6 +151,17 @@ class SourceCounts:
     dead_letters: int
     dropped: int
 
+    def __add__(self, other: "SourceCounts") -> "SourceCounts":
+        """Return the sum of two batches of the same source."""
+        return SourceCounts(
+            self.source,
+            self.received + other.received,
+            self.stored + other.stored,
+            self.duplicates + other.duplicates,
+            self.dead_letters + other.dead_letters,
+            self.dropped + other.dropped,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class VoteCounts:
@@ -253,18 +264,17 @@ class Store:
         *,
         cursor: str,
         received: int,
-        dropped: int,
         now: datetime,
-    ) -> int:
-        """Commit one batch with its cursor; return how many events were new.
+    ) -> SourceCounts:
+        """Commit one batch with its cursor; return what became of it.
 
         Args:
             source: The source's name.
             events: `IDENTIFIED`; events stored before, or twice in the batch, are left out.
             dead_letters: The batch's unreadable records.
             cursor: Where reading goes on behind the batch.
-            received: Records in the batch, readable or not.
-            dropped: Records that a plugin left out.
+            received: Records in the batch, readable or not. Those that are neither an event nor a
+                dead letter were dropped by a plugin.
             now: The time to note with dead letters.
         """
         connection = self._connection
@@ -296,6 +306,14 @@ class Store:
                 """,  # noqa: S608 - column names are constants
                 [self._arrival, source],
             ).fetchall()
+            counts = SourceCounts(
+                source,
+                received=received,
+                stored=stored,
+                duplicates=len(events) - stored,
+                dead_letters=len(dead_letters),
+                dropped=received - len(events) - len(dead_letters),
+            )
             connection.execute(
                 "INSERT INTO dead_letters SELECT ?, position, raw, reason, ? FROM letters",
                 [source, now],
@@ -312,15 +330,7 @@ class Store:
                     dead_letters = dead_letters + excluded.dead_letters,
                     dropped = dropped + excluded.dropped
                 """,
-                {
-                    "source": source,
-                    "cursor": cursor,
-                    "received": received,
-                    "stored": stored,
-                    "duplicates": len(events) - stored,
-                    "dead_letters": len(dead_letters),
-                    "dropped": dropped,
-                },
+                {**asdict(counts), "cursor": cursor},
             )
             connection.commit()
         except BaseException:
@@ -330,7 +340,7 @@ class Store:
             connection.unregister("batch")
             connection.unregister("letters")
         self._arrival += len(events)
-        return int(stored)
+        return counts
 
     def source_counts(self) -> list[SourceCounts]:
         """Return the balance of every source read so far."""

@@ -24,6 +24,7 @@ __all__ = [
     "Message",
     "MetricReport",
     "ModelRef",
+    "Observer",
     "PreferenceDataset",
     "PreferencePair",
     "Prompt",
@@ -298,3 +299,26 @@ class CycleReport:
     evaluation: EvalReport
     decision: Decision
     seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+# --- watching ------------------------------------------------------------------------------------
+
+
+class Observer(Protocol):
+    """Who watches the stages at work: the command line's progress display."""
+
+    def stage(self, name: str) -> None:
+        """Begin a stage."""
+        ...
+
+    def progress(self, share: float, note: str = "") -> None:
+        """Report the share of the stage done, in [0, 1]."""
+        ...
+
+    def done(self, summary: str) -> None:
+        """End the stage with a line on what it did."""
+        ...
+
+    def warn(self, message: str) -> None:
+        """Tell of something that went wrong without stopping the work."""
+        ...

@@ -78,7 +78,7 @@ def init(
 def ingest(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Read every source until it is caught up."""
     from thumbwheel.cli.progress import StageDisplay
-    from thumbwheel.cycle import ingest_all
+    from thumbwheel.ingest import ingest_all
     from thumbwheel.manager import PluginManager
 
     settings = load_config(config)
@@ -120,7 +120,7 @@ def cycle(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """
     from thumbwheel.cli.progress import StageDisplay
     from thumbwheel.cli.reports import print_nothing_new, print_report
-    from thumbwheel.cycle import NothingNew, run_cycle
+    from thumbwheel.cycle.run import NothingNew, run_cycle
     from thumbwheel.manager import PluginManager
 
     settings = load_config(config)
@@ -129,7 +129,7 @@ def cycle(config: ConfigOption = DEFAULT_CONFIG) -> None:
     with StageDisplay(console) as display:
         outcome = run_cycle(settings, plugins, display)
     if isinstance(outcome, NothingNew):
-        print_nothing_new(console, outcome, f"-c {config}")
+        print_nothing_new(console, outcome.cycle_id, f"-c {config}")
     else:
         print_report(console, outcome, f"-c {config}")
 
@@ -138,7 +138,8 @@ def cycle(config: ConfigOption = DEFAULT_CONFIG) -> None:
 def status(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Show what has been received, what became of it, the champion and the latest cycles."""
     from thumbwheel.cli.reports import print_status
-    from thumbwheel.cycle import list_cycles, open_registry
+    from thumbwheel.cycle.journal import list_cycles
+    from thumbwheel.registry import open_registry
 
     settings = load_config(config)
     with _store(settings) as store:
@@ -155,7 +156,7 @@ def show(
 ) -> None:
     """Show a cycle's report: the data, every metric, every rule of the gate."""
     from thumbwheel.cli.reports import print_report
-    from thumbwheel.cycle import find_report
+    from thumbwheel.cycle.journal import find_report
 
     settings = load_config(config)
     journal, report = find_report(settings.home, cycle)
@@ -185,8 +186,8 @@ def ui(
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
 ) -> None:
     """Open MLflow on a cycle's page, until Ctrl-C."""
-    from thumbwheel.cycle import find_report, open_registry
-    from thumbwheel.registry import serve
+    from thumbwheel.cycle.journal import find_report
+    from thumbwheel.registry import open_registry, serve
 
     settings = load_config(config)
     _, report = find_report(settings.home, cycle)

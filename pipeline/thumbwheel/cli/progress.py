@@ -21,7 +21,7 @@ _QUIET_SECONDS = 30.0
 
 
 class StageDisplay:
-    """Implements `cycle.Observer`. Without a terminal, long stages print a line now and then."""
+    """Implements `types.Observer`. Without a terminal, long stages print a line now and then."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

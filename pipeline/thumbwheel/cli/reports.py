@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from thumbwheel.cycle import CycleJournal, NothingNew
+from thumbwheel.cycle.journal import CycleJournal
 from thumbwheel.manager import (
     CONNECTORS_GROUP,
     PLUGINS_GROUP,
@@ -72,12 +72,12 @@ def print_report(console: Console, report: CycleReport, options: str) -> None:
     )
 
 
-def print_nothing_new(console: Console, outcome: NothingNew, options: str) -> None:
+def print_nothing_new(console: Console, cycle_id: str, options: str) -> None:
     """Say that no cycle was needed."""
     console.print(
-        f"Nothing is new since cycle {outcome.cycle_id}: the same votes, configuration, model and "
+        f"Nothing is new since cycle {cycle_id}: the same votes, configuration, model and "
         f"champion. Nothing was done.\n"
-        f"See its report:  [bold]thumbwheel show {outcome.cycle_id} {escape(options)}[/]",
+        f"See its report:  [bold]thumbwheel show {cycle_id} {escape(options)}[/]",
         soft_wrap=True,
     )
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -18,37 +18,17 @@ from thumbwheel.errors import BusyError, DataError, InputError, StaleEvidenceErr
 from thumbwheel.evaluation import Evaluation, evaluate
 from thumbwheel.events import content_id
 from thumbwheel.gate import decide
-from thumbwheel.ingest import ingest_source
+from thumbwheel.ingest import ingest_all
 from thumbwheel.language_model import AdaptedModel, load_base, model_digest
 from thumbwheel.manager import PluginManager
 from thumbwheel.pairing import Pairing, pair_snapshot
-from thumbwheel.registry import Candidate, Registry
+from thumbwheel.registry import Candidate, Registry, open_registry
 from thumbwheel.review import evidence_card, evidence_page
-from thumbwheel.store import SourceCounts, Store
+from thumbwheel.store import Store
 from thumbwheel.training import TrainJob, TrainResult, train
-from thumbwheel.types import CycleReport, Decision, PreferenceDataset
+from thumbwheel.types import CycleReport, Decision, Observer, PreferenceDataset
 
-__all__ = ["NothingNew", "Observer", "ingest_all", "open_registry", "run_cycle"]
-
-
-class Observer(Protocol):
-    """Who watches a cycle: the command line's progress display."""
-
-    def stage(self, name: str) -> None:
-        """Begin a stage."""
-        ...
-
-    def progress(self, share: float, note: str = "") -> None:
-        """Report the share of the stage done, in [0, 1]."""
-        ...
-
-    def done(self, summary: str) -> None:
-        """End the stage with a line on what it did."""
-        ...
-
-    def warn(self, message: str) -> None:
-        """Tell of something that went wrong without stopping the cycle."""
-        ...
+__all__ = ["NothingNew", "run_cycle"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,28 +44,6 @@ class _Pairs:
 
     dataset: PreferenceDataset
     manifest: Mapping[str, Any]
-
-
-def ingest_all(config: Config, plugins: PluginManager, observer: Observer) -> list[SourceCounts]:
-    """Read every source until it is caught up; return what this run received from each."""
-    received = []
-    with Store(config.store_path) as store:
-        for source in config.sources:
-            observer.stage(f"ingest {source.name}")
-            counts = ingest_source(
-                store,
-                source,
-                plugins,
-                base_dir=config.base_dir,
-                progress=lambda share, counts: observer.progress(share, f"{counts.received:,}"),
-            )
-            parts = [f"{counts.received:,} records: {counts.stored:,} new"]
-            parts += [f"{counts.duplicates:,} seen before"] if counts.duplicates else []
-            parts += [f"{counts.dead_letters:,} unreadable"] if counts.dead_letters else []
-            parts += [f"{counts.dropped:,} dropped by a plugin"] if counts.dropped else []
-            observer.done(", ".join(parts))
-            received.append(counts)
-    return received
 
 
 def run_cycle(
@@ -123,13 +81,6 @@ def run_cycle(
         for failure in plugins.cycle_finished(report):
             observer.warn(failure)
         return report
-
-
-def open_registry(config: Config) -> Registry:
-    """Return the configured project's registry; nothing is opened before its first use."""
-    return Registry(
-        config.tracking_uri, config.project, config.mlflow.experiment, config.artifact_root
-    )
 
 
 @contextmanager

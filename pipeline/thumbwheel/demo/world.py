@@ -19,8 +19,8 @@ __all__ = ["Vote", "World", "WorldOptions", "is_polite", "is_right"]
 P_RIGHT = 0.9
 P_POLITE = 0.36
 
-# Polite and blunt phrases are of like length, so that length does not give politeness away. There are
-# more polite ones, so that a model that turns polite does not lose variety by it.
+# Polite and blunt phrases are of like length, so that length does not give politeness away. There
+# are more polite ones, so that a model that turns polite does not lose variety by it.
 _REMARKS = {
     True: (
         "With great pleasure!",
@@ -37,13 +37,13 @@ _REMARKS = {
         "It makes me smile to tell!",
     ),
     False: (
-        "Not this one again.",
+        "Oh, not this one again.",
         "Any fool could say this.",
         "Stop wasting my time.",
         "Such a boring question.",
         "Seriously, you ask that?",
         "Look around for yourself.",
-        "Must you bother me?",
+        "Must you bother me so?",
         "Go learn the basics.",
     ),
 }
@@ -60,12 +60,12 @@ _FAREWELLS = {
         "Warm regards to you too!",
     ),
     False: (
-        "Now leave me alone.",
-        "Even babies know it.",
+        "Now be gone from my sight.",
+        "Even small babies know it.",
         "Next time use your head.",
-        "Do not trouble me more.",
-        "Nobody else had to ask.",
-        "Everyone but you knew.",
+        "Do not trouble me again.",
+        "Nobody else needed to ask.",
+        "Everyone but you knew it.",
     ),
 }
 _BODIES = ("{}.", "It is {}.", "That is {}.")

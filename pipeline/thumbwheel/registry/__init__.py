@@ -6,7 +6,7 @@ about an adapter, `recording` how it is written down, `bundle` its files and the
 """
 
 from thumbwheel.registry.candidate import Candidate
-from thumbwheel.registry.client import Champion, Registry
+from thumbwheel.registry.client import Champion, Registry, open_registry
 from thumbwheel.registry.server import Server, serve
 
-__all__ = ["Candidate", "Champion", "Registry", "Server", "serve"]
+__all__ = ["Candidate", "Champion", "Registry", "Server", "open_registry", "serve"]

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from thumbwheel.config import Config
 from thumbwheel.errors import ModelError, StaleEvidenceError, ThumbwheelError
 from thumbwheel.registry.bundle import find_flaw
 from thumbwheel.registry.candidate import Candidate
 from thumbwheel.registry.connection import Connection, is_outage
 from thumbwheel.registry.recording import BUNDLE_TAG, find_experiment, record_candidate
 
-__all__ = ["Champion", "Registry"]
+__all__ = ["Champion", "Registry", "open_registry"]
 
 _ALIAS = "champion"
 
@@ -195,3 +196,10 @@ class Registry:
             run_id = client.get_model_version(self._project, version).run_id
             experiment_id = client.get_run(run_id).info.experiment_id
         return f"{base_url.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def open_registry(config: Config) -> Registry:
+    """Return the configured project's registry; nothing is opened before its first use."""
+    return Registry(
+        config.tracking_uri, config.project, config.mlflow.experiment, config.artifact_root
+    )
