@@ -26,6 +26,7 @@ from thumbwheel.store import Snapshot, SourceCounts, VoteCounts
 from thumbwheel.types import CycleReport, Estimate
 
 __all__ = [
+    "print_demo_summary",
     "print_nothing_new",
     "print_pairing",
     "print_plugins",
@@ -69,6 +70,23 @@ def print_report(console: Console, report: CycleReport, options: str) -> None:
     console.print(
         f"See it in MLflow:  [bold]thumbwheel ui {report.cycle_id} {escape(options)}[/]",
         soft_wrap=True,
+    )
+
+
+def print_demo_summary(console: Console, report: CycleReport) -> None:
+    """Say in a newcomer's words what the demo did."""
+    metrics = report.evaluation.metrics
+    style, right = metrics["preferred_style"], metrics["right_answer"]
+    console.print(
+        f"\n[bold]In short:[/] simulated users voted on answers; they like them polite and right. "
+        f"Asked {style.candidate.n} questions that no training saw, the base model was polite in "
+        f"{style.champion.value:.0%} and right in {right.champion.value:.0%} of its answers; the "
+        f"model trained on their votes was polite in {style.candidate.value:.0%} and right in "
+        f"{right.candidate.value:.0%}."
+    )
+    console.print(
+        "Next: `thumbwheel demo --noise 0.5` flips half of the votes, so that there is nothing to "
+        "learn; `thumbwheel init` writes a configuration for your own feedback."
     )
 
 

@@ -61,7 +61,7 @@ _FAREWELLS = {
     ),
     False: (
         "Now be gone from my sight.",
-        "Even small babies know it.",
+        "Even babies know that much.",
         "Next time use your head.",
         "Do not trouble me again.",
         "Nobody else needed to ask.",

@@ -1,0 +1,108 @@
+"""Everything the demo needs: a planted world's feedback, a tiny model, a configuration."""
+
+from pathlib import Path
+
+from thumbwheel.demo.tiny_model import build_tiny_model
+from thumbwheel.demo.traffic import write_events
+from thumbwheel.demo.world import World, WorldOptions
+from thumbwheel.types import Observer
+
+__all__ = ["prepare_demo"]
+
+_CONFIG = """\
+# The demo's configuration: one like any other. `thumbwheel init` writes one for your own feedback.
+
+project = "thumbwheel-demo"
+home = "home"
+
+[model]
+path = "{model}"
+
+[[sources]]
+name = "app"                    # feedback in Thumbwheel's own event format (docs/events.md)
+connector = "file"
+options.path = "events.jsonl"
+
+[[plugins]]
+use = "all_pairs"
+
+[[plugins]]
+use = "length_match"
+
+[[plugins]]
+use = "world_judge"             # the planted world can check answers, so the gate may ask it
+
+[dataset]
+held_out = 0.3
+
+[training]                      # a model of a million parameters needs more than the defaults
+target_modules = "all-linear"
+learning_rate = 1e-3
+beta = 0.3
+loss_type = ["sigmoid", "sft"]
+loss_weights = [1.0, 1.0]
+max_steps = 120
+per_device_train_batch_size = 8
+gradient_accumulation_steps = 1
+max_length = 128
+
+[evaluation]
+max_new_tokens = 40
+batch_size = 64
+
+[gate]
+guards = [
+    {{ metric = "distinct_2", max_drop = 0.1 }},
+    {{ metric = "self_bleu", max_rise = 0.1 }},
+    {{ metric = "length", max_drop = 0.25, max_rise = 0.25, relative = true }},
+    {{ metric = "chosen_log_perplexity", max_rise = 0.1 }},
+    {{ metric = "right_answer", max_drop = 0.15 }},
+]
+"""
+
+
+def prepare_demo(directory: Path, options: WorldOptions, observer: Observer) -> Path:
+    """Write the demo's feedback, model and configuration where they are not there yet.
+
+    Args:
+        directory: Holds all demos; each world has its own folder in it, and worlds of one seed
+            share the base model.
+        options: The world.
+        observer: Told of the stages.
+
+    Returns:
+        The configuration's path.
+    """
+    changed = {
+        name: value
+        for name, value in (
+            ("noise", options.noise),
+            ("length-confound", options.length_confound),
+            ("spam", options.spam_raters),
+            ("missing", options.missing_sides),
+        )
+        if value
+    }
+    world = "-".join(
+        [f"seed-{options.seed}", *(f"{name}-{value:g}" for name, value in changed.items())]
+    )
+    home, model = directory / world, directory / "models" / f"seed-{options.seed}"
+    home.mkdir(parents=True, exist_ok=True)
+    if not model.exists():
+        observer.stage("base model")
+        model.parent.mkdir(parents=True, exist_ok=True)
+        build_tiny_model(
+            World(options),
+            model,
+            options.seed,
+            lambda step, total: observer.progress(step / total, f"step {step} of {total}"),
+        )
+        observer.done("a Llama of about a million parameters, trained from scratch")
+    config = home / "thumbwheel.toml"
+    if not config.exists():
+        observer.stage("planted world")
+        n_events = write_events(home / "events.jsonl", options)
+        # The configuration is written last: its presence says that the rest is whole.
+        config.write_text(_CONFIG.format(model=Path("..") / "models" / model.name))
+        observer.done(f"{n_events:,} feedback events from {options.raters} simulated users")
+    return config
