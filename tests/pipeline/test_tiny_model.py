@@ -1,5 +1,6 @@
 """The demo's base model: an ordinary model directory, made whole or not at all."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,42 +13,39 @@ from thumbwheel.language_model import AdaptedModel, load_base
 PROMPT = [{"role": "user", "content": "What is the capital of France?"}]
 
 
-@pytest.fixture
-def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def _brief() -> Iterator[None]:
     """Train for a second: the directory and its format are the same."""
-    monkeypatch.setattr(tiny_model, "FACT_EPOCHS", 1)
-    monkeypatch.setattr(tiny_model, "CHAT_EPOCHS", 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiny_model, "FACT_EPOCHS", 1)
+        patch.setattr(tiny_model, "CHAT_EPOCHS", 1)
+        patch.setattr(tiny_model, "BATCH_SIZE", 80)
+        yield
 
 
-@pytest.mark.usefixtures("_brief")
-def test_the_directory_is_an_ordinary_model(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """Thumbwheel's own loader takes it, it has a million parameters, and nothing was printed."""
-    steps: list[tuple[int, int]] = []
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("models") / "base"
+    tiny_model.build_tiny_model(World(), directory, 0, lambda done, total: None)
+    return directory
 
-    tiny_model.build_tiny_model(
-        World(), tmp_path / "base", 0, lambda done, total: steps.append((done, total))
-    )
 
-    assert capfd.readouterr() == ("", "")
-    total = len(steps)
-    assert steps == [(done, total) for done in range(1, total + 1)]
-    base = load_base(tmp_path / "base")
+def test_the_directory_is_an_ordinary_model(built: Path) -> None:
+    """Thumbwheel's own loader takes it, and it has a million parameters."""
+    base = load_base(built)
+
     assert 1e6 < base.model.num_parameters() < 2e6
     assert {"model.safetensors", "tokenizer.json", "chat_template.jinja"} <= {
-        file.name for file in (tmp_path / "base").iterdir()
+        file.name for file in built.iterdir()
     }
     model = AdaptedModel(base, "base", settings=EvaluationConfig(), max_length=64)
     (score,) = model.log_probs([PROMPT], ["Paris."])
     assert score.total < 0
 
 
-@pytest.mark.usefixtures("_brief")
-def test_the_chat_template_ends_a_completion_with_the_end_token(tmp_path: Path) -> None:
+def test_the_chat_template_ends_a_completion_with_the_end_token(built: Path) -> None:
     """A chat begins with the generation prompt's tokens and ends on EOS, with nothing behind it."""
-    tiny_model.build_tiny_model(World(), tmp_path / "base", 0, lambda done, total: None)
-    tokenizer = load_base(tmp_path / "base").tokenizer
+    tokenizer = load_base(built).tokenizer
 
     asked = tokenizer.apply_chat_template(PROMPT, add_generation_prompt=True, tokenize=False)
     answered = tokenizer.apply_chat_template(
@@ -60,14 +58,25 @@ def test_the_chat_template_ends_a_completion_with_the_end_token(tmp_path: Path) 
     assert len({tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}) == 3
 
 
-@pytest.mark.usefixtures("_brief")
-def test_the_same_seed_gives_the_same_model(tmp_path: Path) -> None:
-    """The weights follow from the world and the seed, not from what torch drew before."""
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        tiny_model.build_tiny_model(World(), tmp_path / name, seed, lambda done, total: None)
+def test_the_same_seed_gives_the_same_model(
+    built: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Weights follow from world and seed alone; steps are reported one by one, nothing printed."""
+    steps: list[tuple[int, int]] = []
 
-    a, b, c = ((tmp_path / name / "model.safetensors").read_bytes() for name in "abc")
-    assert a == b != c
+    for name, seed in (("again", 0), ("other", 1)):
+        tiny_model.build_tiny_model(
+            World(), tmp_path / name, seed, lambda done, total: steps.append((done, total))
+        )
+
+    first, again, other = (
+        (directory / "model.safetensors").read_bytes()
+        for directory in (built, tmp_path / "again", tmp_path / "other")
+    )
+    assert first == again != other
+    total = len(steps) // 2
+    assert steps == 2 * [(done, total) for done in range(1, total + 1)]
+    assert capfd.readouterr() == ("", "")
 
 
 def test_an_interrupted_training_leaves_nothing(tmp_path: Path) -> None:

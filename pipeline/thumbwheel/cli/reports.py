@@ -23,7 +23,7 @@ from thumbwheel.manager import (
 )
 from thumbwheel.pairing import Pairing
 from thumbwheel.store import Snapshot, SourceCounts, VoteCounts
-from thumbwheel.types import CycleReport, Estimate
+from thumbwheel.types import CycleReport
 
 __all__ = [
     "print_demo_summary",
@@ -149,20 +149,27 @@ def _add_losses(table: Table, losses: Mapping[str, int]) -> None:
 
 def _print_metrics(console: Console, report: CycleReport) -> None:
     has_champion = report.champion_before is not None
-    names = ["base", *(["champion"] if has_champion else []), "candidate", "difference"]
+    interval = f"{report.evaluation.confidence:.0%} interval"
     table = _table(
-        f"Measured on {report.evaluation.n_prompts:,} held-out prompts "
-        f"({report.evaluation.confidence:.0%} intervals)",
+        f"Measured on {report.evaluation.n_prompts:,} held-out prompts",
         "metric",
-        numbers=names,
+        numbers=[
+            "base",
+            *(["champion"] if has_champion else []),
+            "candidate",
+            "difference",
+            interval,
+        ],
     )
     for metric in report.evaluation.metrics.values():
         base = metric.base or metric.champion
         shown = [base, *([metric.champion] if has_champion else []), metric.candidate]
+        change = metric.difference
         table.add_row(
             metric.name,
-            *(_estimate(estimate) for estimate in shown),
-            _estimate(metric.difference, sign=True),
+            *(_number(estimate.value) for estimate in shown),
+            _number(change.value, sign=True),
+            f"{_number(change.low, sign=True)} to {_number(change.high, sign=True)}",
         )
     console.print(table)
     longer = report.dataset.get("longer_preferred_eval")
@@ -173,11 +180,10 @@ def _print_metrics(console: Console, report: CycleReport) -> None:
         )
 
 
-def _estimate(estimate: Estimate, *, sign: bool = False) -> str:
-    form = "+.3f" if sign else ".3f"
-    if math.isnan(estimate.value):
+def _number(value: float, *, sign: bool = False) -> str:
+    if math.isnan(value):
         return "not a number"
-    return f"{estimate.value:{form}} [dim]({estimate.low:{form}} to {estimate.high:{form}})[/]"
+    return f"{value:+.3f}" if sign else f"{value:.3f}"
 
 
 def _champion(version: str | None) -> str:

@@ -25,6 +25,7 @@ options.path = "events.jsonl"
 
 [[plugins]]
 use = "all_pairs"
+options.max_pairs_per_prompt = 6
 
 [[plugins]]
 use = "length_match"
@@ -47,12 +48,13 @@ gradient_accumulation_steps = 1
 max_length = 128
 
 [evaluation]
-max_new_tokens = 40
+temperature = 0.85
+max_new_tokens = 48
 batch_size = 64
 
 [gate]
 guards = [
-    {{ metric = "distinct_2", max_drop = 0.1 }},
+    {{ metric = "distinct_2", max_drop = 0.15 }},
     {{ metric = "self_bleu", max_rise = 0.1 }},
     {{ metric = "length", max_drop = 0.25, max_rise = 0.25, relative = true }},
     {{ metric = "chosen_log_perplexity", max_rise = 0.1 }},
