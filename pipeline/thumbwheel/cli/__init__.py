@@ -30,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     from thumbwheel.cli.app import app
 
+    # torch's threads otherwise spin while they wait for each other, and on a machine with anything
+    # else to do a run takes many times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     debug = os.environ.get(_DEBUG) == "1"
     if not debug:
         warnings.simplefilter("ignore")  # third parties' warnings are for developers
