@@ -44,6 +44,8 @@ def _improvement(report: EvalReport, name: str) -> RuleResult:
         return RuleResult(rule, True, f"{numbers}: the whole interval is above zero")
     if change.high < 0:
         return RuleResult(rule, False, f"{numbers}: it got worse")
+    if change.low == change.high == 0:
+        return RuleResult(rule, False, f"{numbers}: nothing changed on any prompt")
     return RuleResult(rule, False, f"{numbers}: the interval touches zero, this may be luck")
 
 

@@ -103,7 +103,7 @@ def test_a_better_model_is_measured_and_promoted():
 @pytest.mark.parametrize(
     ("candidate", "reason"),
     [
-        (KnownModel("equal", polite(-0.5), varied), "touches zero"),
+        (KnownModel("equal", polite(-0.5), varied), "nothing changed"),
         (KnownModel("worse", polite(-2.5), varied), "got worse"),
         (KnownModel("collapsed", polite(0.5), lambda q: "please " * 8), "distinct_2"),
         (

@@ -49,7 +49,7 @@ def test_a_better_candidate_with_sound_guards_is_promoted():
     ("changes", "reason"),
     [
         ({"n_prompts": 49}, "too few"),
-        ({"preference_accuracy": metric("preference_accuracy", 0.5, 0.5, 0, 0)}, "touches zero"),
+        ({"preference_accuracy": metric("preference_accuracy", 0.5, 0.5, 0, 0)}, "nothing changed"),
         ({"preference_accuracy": metric("preference_accuracy", 0.5, 0.6, 0, 0.2)}, "touches zero"),
         (
             {"preference_accuracy": metric("preference_accuracy", 0.5, 0.6, -0.1, 0.3)},

@@ -30,6 +30,9 @@ from thumbwheel.types import CycleReport, Decision, Observer, PreferenceDataset
 
 __all__ = ["NothingNew", "run_cycle"]
 
+ModelProgress = Callable[[int, int], None]
+"""Called with how many texts of a call are done, and how many there are."""
+
 
 @dataclass(frozen=True, slots=True)
 class NothingNew:
@@ -249,6 +252,7 @@ class _Turn:
                 )
             adapters["champion"] = champion.adapter
         adapters["candidate"] = trained.adapter
+        progress = self._evaluation_progress(len(adapters))
         models = {
             name: AdaptedModel(
                 base,
@@ -256,9 +260,9 @@ class _Turn:
                 adapter,
                 settings=self._config.evaluation,
                 max_length=self._config.training.max_length,
-                progress=self._evaluation_progress(index, len(adapters), name),
+                progress=progress(name),
             )
-            for index, (name, adapter) in enumerate(adapters.items())
+            for name, adapter in adapters.items()
         }
         evaluation = evaluate(
             models,
@@ -270,13 +274,20 @@ class _Turn:
         self._observer.done(f"{len(evaluation.report.metrics)} metrics of {len(models)} models")
         return evaluation
 
-    def _evaluation_progress(
-        self, index: int, n_models: int, name: str
-    ) -> Callable[[int, int], None]:
-        def progress(done: int, total: int) -> None:
-            self._observer.progress((index + done / total) / n_models, name)
+    def _evaluation_progress(self, n_models: int) -> Callable[[str], ModelProgress]:
+        """Return a maker of each model's progress: every model scores once and generates once."""
+        finished = 0
 
-        return progress
+        def of_model(name: str) -> ModelProgress:
+            def progress(done: int, total: int) -> None:
+                nonlocal finished
+                share = (finished + done / total) / (2 * n_models)
+                self._observer.progress(min(share, 1.0), name)
+                finished += done == total
+
+            return progress
+
+        return of_model
 
     def _register(self, report: CycleReport, trained: TrainResult, evaluation: Evaluation) -> str:
         self._observer.stage("register")
