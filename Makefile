@@ -37,12 +37,21 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 ...")'
 	@$(PYTHON) -m venv $(VENV)
 
+# pip's own output is a wall of text; its errors are shown when it fails.
+define install
+@echo "Installing into $(VENV), about 2 minutes:"
+@( $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off \
+       -c constraints.txt -e '$(1)' 2>$(VENV)/install.err || echo FAILED ) | awk '\
+    /^Collecting/ { if (++n % 30 == 0) print "  " n " packages found" } \
+    /^Installing collected/ { print "  " n " packages found; unpacking them" } \
+    /^FAILED/ { failed = 1 } \
+    { fflush() } END { exit failed }' \
+  || { grep -i error $(VENV)/install.err; exit 1; }
+@touch $@
+endef
+
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing into $(VENV): about 2 minutes"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e .
-	@touch $@
+	$(call install,.)
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing into $(VENV) with the tools for tests: about 2 minutes"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@touch $@ $(VENV)/.installed
+	$(call install,.[dev])

@@ -7,6 +7,7 @@
 """
 
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # torch's threads otherwise spin while they wait for each other, and on a machine with anything
     # else to do a run takes many times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # So that a stopped command still ends what it started.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     debug = os.environ.get(_DEBUG) == "1"
     if not debug:
         warnings.simplefilter("ignore")  # third parties' warnings are for developers

@@ -76,6 +76,9 @@ def run_cycle(
             if isinstance(begun, NothingNew):
                 return begun
             journal = begun
+        else:
+            observer.stage("resume")
+            observer.done(f"going on with the interrupted cycle {journal.path.name}")
         try:
             report = _Turn(config, plugins, observer, registry, journal).finish()
         except (InputError, StaleEvidenceError, TrainingError) as error:
