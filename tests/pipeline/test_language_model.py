@@ -5,7 +5,7 @@ The model is a tiny Llama with random weights; see `tiny`.
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,8 @@ from thumbwheel.config import EvaluationConfig
 from thumbwheel.errors import DataError, ModelError
 from thumbwheel.language_model import AdaptedModel, LoadedBase, load_base, model_digest
 from thumbwheel.types import Prompt
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SETTINGS = EvaluationConfig(batch_size=4, max_new_tokens=12, temperature=0.8, top_p=0.95)
 
@@ -32,17 +34,6 @@ PROMPTS: list[Prompt] = [
     user("Hi"),
 ]
 COMPLETIONS = ["Yes.", "", "A much longer answer than the others. " * 3, "☃", "no", "No."]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """A model this small gains nothing from threads, and waits for them on a busy machine."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +21,8 @@ from thumbwheel.language_model.encoding import encode
 from thumbwheel.tables import MESSAGES
 from thumbwheel.training import TrainJob, train
 from thumbwheel.training.checkpoints import checkpoint_dir, last_checkpoint
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 CONFIG = TrainingConfig(
     lora_r=4,
@@ -49,17 +51,6 @@ def write_pairs(path: Path, pairs: Sequence[tuple[str, str, str]]) -> Path:
 
 
 PAIRS = [(f"Question {n}?", f"Please, {n}.", f"No {n}!") for n in range(24)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """A model this small gains nothing from threads, and waits for them on a busy machine."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
