@@ -1,14 +1,17 @@
 """The plugins shown in docs/plugins.md work as they stand there."""
 
 import importlib
+import json
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from thumbwheel.config import PluginConfig, SourceConfig
+from thumbwheel.config import PluginConfig, SourceConfig, load_config
 from thumbwheel.hookspecs import HookSpecs
+from thumbwheel.ingest import parser_for
 from thumbwheel.manager import HOOKS, PluginManager
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -92,10 +95,6 @@ def test_every_hook_is_documented(hook):
 
 def test_the_mapping_on_the_events_page(tmp_path):
     """The source configured in docs/events.md reads a record as the page says."""
-    import tomllib
-
-    from thumbwheel.ingest import parser_for
-
     (block, turns) = re.findall(r"```toml\n(.*?)```", (DOCS / "events.md").read_text(), re.DOTALL)
     source = SourceConfig.model_validate(tomllib.loads(block + turns)["sources"][0])
     event = parser_for(source.mapping).parse(
@@ -106,3 +105,22 @@ def test_the_mapping_on_the_events_page(tmp_path):
     assert event["rater_id"] is None
     assert len(event["prompt"]) == 3
     assert event["completion"] == "d"
+
+
+def test_the_example_configuration_reads_its_record():
+    """docs/examples/export.toml loads, and its mapping reads the record in its comment."""
+    config = load_config(DOCS / "examples" / "export.toml")
+    PluginManager(config.plugins, config.base_dir)
+    record = json.dumps(
+        {
+            "id": "r1",
+            "conversation": {"prompt": "Human: a\n\nAssistant: b\n\nHuman: c", "reply": "d"},
+            "stars": 4,
+            "by": {"user": "u7"},
+            "when": "2026-05-01T10:00:00Z",
+            "bot_version": "v3",
+        }
+    )
+    event = parser_for(config.sources[0].mapping).parse(record.encode())
+    assert (event["score"], event["rater_id"], event["model_version"]) == (1, "u7", "v3")
+    assert [message["role"] for message in event["prompt"]] == ["user", "assistant", "user"]
