@@ -43,7 +43,7 @@ define install
 @( $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off \
        -c constraints.txt -e '$(1)' 2>$(VENV)/install.err || echo FAILED ) | awk '\
     /^Collecting/ { if (++n % 30 == 0) print "  " n " packages found" } \
-    /^Installing collected/ { print "  " n " packages found; unpacking them" } \
+    /^Installing collected/ { print "  " n + 0 " packages found; unpacking them" } \
     /^FAILED/ { failed = 1 } \
     { fflush() } END { exit failed }' \
   || { grep -i error $(VENV)/install.err; exit 1; }
@@ -55,3 +55,4 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(call install,.[dev])
+	@touch $(VENV)/.installed

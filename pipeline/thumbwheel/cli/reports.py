@@ -2,7 +2,11 @@
 
 import inspect
 import math
+import os
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -33,6 +37,16 @@ __all__ = [
     "print_report",
     "print_status",
 ]
+
+
+def _program() -> str:
+    """Return how to call this program from here, installed on the path or not."""
+    if shutil.which("thumbwheel"):
+        return "thumbwheel"
+    invoked = Path(sys.argv[0])
+    if invoked.name == "thumbwheel":
+        return os.path.relpath(invoked)
+    return f"{os.path.relpath(sys.executable)} -m thumbwheel"
 
 
 def _table(title: str, *columns: str, numbers: Sequence[str] = ()) -> Table:
@@ -68,7 +82,7 @@ def print_report(console: Console, report: CycleReport, options: str) -> None:
         )
     console.print(Panel(verdict, title="Decision", title_align="left", expand=False))
     console.print(
-        f"See it in MLflow:  [bold]thumbwheel ui {report.cycle_id} {escape(options)}[/]",
+        f"See it in MLflow:  [bold]{_program()} ui {report.cycle_id} {escape(options)}[/]",
         soft_wrap=True,
     )
 
@@ -85,8 +99,8 @@ def print_demo_summary(console: Console, report: CycleReport) -> None:
         f"{right.candidate.value:.0%}."
     )
     console.print(
-        "Next: `thumbwheel demo --noise 0.5` flips half of the votes, so that there is nothing to "
-        "learn; `thumbwheel init` writes a configuration for your own feedback."
+        f"Next: `{_program()} demo --noise 0.5` flips half of the votes, so that there is nothing "
+        f"to learn; `{_program()} init` writes a configuration for your own feedback."
     )
 
 
@@ -95,7 +109,7 @@ def print_nothing_new(console: Console, cycle_id: str, options: str) -> None:
     console.print(
         f"Nothing is new since cycle {cycle_id}: the same votes, configuration, model and "
         f"champion. Nothing was done.\n"
-        f"See its report:  [bold]thumbwheel show {cycle_id} {escape(options)}[/]",
+        f"See its report:  [bold]{_program()} show {cycle_id} {escape(options)}[/]",
         soft_wrap=True,
     )
 
