@@ -5,12 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format clean
+.PHONY: help demo test check lint format clean
 
 help:  ## say what there is
 	@echo "make demo     install, then turn the wheel once on a planted world (about 4 minutes)"
-	@echo "make test     install, then lint, type-check and run every test"
-	@echo "make check    lint, types, layers"
+	@echo "make test     install, then style, types, layers and every test"
+	@echo "make lint     the quick half: style, types, layers"
 	@echo "make format   format the code"
 	@echo "make clean    remove the environment and the demo"
 
@@ -18,9 +18,11 @@ demo: $(VENV)/.installed
 	@$(BIN)/thumbwheel demo
 
 test: check
+
+check: lint
 	@$(BIN)/pytest
 
-check: $(VENV)/.installed-dev
+lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
