@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 .PHONY: help demo test check lint format clean
 
 help:  ## say what there is
-	@echo "make demo     install, then turn the wheel once on a planted world (about 4 minutes)"
+	@echo "make demo     install, then turn the wheel once on a planted world (about a minute)"
 	@echo "make test     install, then style, types, layers and every test"
 	@echo "make lint     the quick half: style, types, layers"
 	@echo "make format   format the code"

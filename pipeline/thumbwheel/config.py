@@ -48,7 +48,6 @@ ConfigPath = Annotated[Path, AfterValidator(_resolve)]
 """A path option, relative to the configuration file. Connectors and plugins use it too."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Section(BaseModel):

@@ -23,7 +23,6 @@ __all__ = [
     "LogProb",
     "Message",
     "MetricReport",
-    "ModelRef",
     "Observer",
     "PreferenceDataset",
     "PreferencePair",
@@ -146,14 +145,6 @@ class PreferenceDataset:
 
 
 # --- models --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ModelRef:
-    """A base model directory and, unless it is the base itself, a LoRA adapter directory."""
-
-    base: Path
-    adapter: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

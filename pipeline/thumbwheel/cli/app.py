@@ -226,7 +226,7 @@ def demo(
         "thumbwheel-demo"
     ),
 ) -> None:
-    """Turn the whole wheel once on a planted world, offline: about four minutes on two cores.
+    """Turn the whole wheel once on a planted world, offline: about a minute on two cores.
 
     Simulated users like polite answers and right ones. A tiny model learns that from their
     thumbs, and becomes @champion in MLflow if it shows so on prompts it never saw in training.

@@ -149,6 +149,13 @@ def _print_flow(console: Console, report: CycleReport) -> None:
     flow.add_row(
         f"pairs trained on ({dataset['n_train_prompts']:,} prompts)", f"{dataset['n_train']:,}"
     )
+    _add_losses(
+        flow,
+        {
+            "left out: the prompt alone fills max_length": report.training["n_dropped"],
+            "an answer was cut at max_length": report.training["n_truncated"],
+        },
+    )
     flow.add_row(
         f"pairs held out ({dataset['n_eval_prompts']:,} prompts)", f"{dataset['n_eval']:,}"
     )

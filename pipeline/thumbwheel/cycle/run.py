@@ -236,7 +236,7 @@ class _Turn:
             config=self._config.training,
         )
         result = train(job, self._training_progress)
-        self._observer.done(f"{result.steps} steps on {pairs.dataset.n_train:,} pairs")
+        self._observer.done(f"{result.steps} steps on {result.n_pairs:,} pairs")
         return result
 
     def _training_progress(self, step: int, total: int, loss: float) -> None:
