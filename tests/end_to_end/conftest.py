@@ -2,11 +2,11 @@
 
 import json
 import os
-import random
 import subprocess
 import sys
 
 import pytest
+from feedback import feedback
 from tiny import build_tiny_model
 
 CONFIG = """
@@ -41,20 +41,6 @@ max_new_tokens = 12
 min_prompts = 10
 guards = []
 """
-
-
-def feedback(n_prompts, first=0):
-    """Yield records of an app whose users like answers that begin with a word of thanks."""
-    for number in range(first, first + n_prompts):
-        draw = random.Random(number)
-        for tone, rating in (("thanks", "up"), ("no", "down")):
-            noise = "".join(draw.choices("abcdefgh ", k=12))
-            yield {
-                "prompt": f"question {number}",
-                "answer": f"{tone} {noise}",
-                "rating": rating,
-                "user": f"u{number % 7}",
-            }
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,8 @@ import signal
 import time
 
 import pytest
+from feedback import feedback
 from mlflow import MlflowClient
-
-from conftest import feedback
 
 STAGES = ["pairs", "training", "evaluation", "decision", "registered", "report"]
 

@@ -1,8 +1,11 @@
 """What several tests of the engine share."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from candidates import a_registry
 
 
 @pytest.fixture(scope="module")
@@ -14,3 +17,24 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def fresh_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without content: making one takes seconds, copying it none."""
+    folder = tmp_path_factory.mktemp("fresh")
+    registry = a_registry(folder)
+    with registry._connection.client():
+        pass
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def home(tmp_path: Path, fresh_database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with an empty MLflow database; the working directory is elsewhere and empty."""
+    home = tmp_path / "home of a project"
+    home.mkdir()
+    shutil.copy(fresh_database, home / "mlflow.db")
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    return home

@@ -2,94 +2,25 @@
 
 import json
 import shutil
-import socket
-import sqlite3
 import subprocess
 import sys
-import threading
 import urllib.request
-from contextlib import closing
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
+from candidates import PROJECT, a_candidate, a_registry, free_port, open_client
+from safetensors.numpy import load_file
 
 from thumbwheel.errors import (
-    ConfigError,
-    InputError,
     ModelError,
     StaleEvidenceError,
     ThumbwheelError,
     UnavailableError,
 )
-from thumbwheel.registry import Candidate, Registry, serve
-from thumbwheel.types import Decision, Estimate, EvalReport, MetricReport, RuleResult
-
-PROJECT = "kitchen-helper"
-
-
-def a_candidate(folder: Path, candidate_id: str, *, promote: bool = True) -> Candidate:
-    """Write an adapter of a few floats and describe it."""
-    adapter = folder / candidate_id
-    adapter.mkdir(parents=True, exist_ok=True)
-    weights = {"lora_A": np.full((2, 4), float(len(candidate_id)), dtype=np.float32)}
-    save_file(weights, adapter / "adapter_model.safetensors")
-    (adapter / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 2}')
-    (adapter / "training_args.bin").write_bytes(b"\x80\x04 a pickle that must stay behind")
-    metrics = {
-        name: MetricReport(
-            name,
-            champion=Estimate(0.5, 0.4, 0.6, 60),
-            candidate=Estimate(0.7, 0.6, 0.8, 60),
-            difference=Estimate(0.2, 0.1, 0.3, 60),
-        )
-        for name in ("preference_accuracy", "win_rate", "odd @name")
-    }
-    metrics["broken"] = MetricReport("broken", *[Estimate(float("nan"), 0.0, 1.0, 60)] * 3)
-    return Candidate(
-        candidate_id=candidate_id,
-        cycle_id=f"cycle-{candidate_id}",
-        adapter=adapter,
-        evaluation=EvalReport("base", 0.95, 60, 90, metrics),
-        decision=Decision(promote, [RuleResult("at least 50 prompts", promote, "60 prompts")]),
-        params={"training.beta": 0.1, **{f"p{i}": i for i in range(150)}},
-        artifacts={"evidence.html": "<!doctype html><title>Evidence</title>"},
-        description="Better than the base model.",
-    )
-
-
-def a_registry(folder: Path, uri: str | None = None) -> Registry:
-    return Registry(uri or f"sqlite:///{folder / 'mlflow.db'}", PROJECT, None, folder / "artifacts")
-
-
-@pytest.fixture(scope="module")
-def fresh_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database without content: making one takes seconds, copying it none."""
-    folder = tmp_path_factory.mktemp("fresh")
-    registry = a_registry(folder)
-    with registry._connection.client():
-        pass
-    return folder / "mlflow.db"
-
-
-@pytest.fixture
-def home(tmp_path: Path, fresh_database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home with an empty MLflow database; the working directory is elsewhere and empty."""
-    home = tmp_path / "home of a project"
-    home.mkdir()
-    shutil.copy(fresh_database, home / "mlflow.db")
-    (tmp_path / "cwd").mkdir()
-    monkeypatch.chdir(tmp_path / "cwd")
-    return home
-
-
-def open_client(registry: Registry) -> Any:
-    with registry._connection.client() as client:
-        return client
+from thumbwheel.registry import Registry, serve
 
 
 def test_a_candidate_becomes_one_run_and_one_version(home: Path) -> None:
@@ -300,12 +231,6 @@ def test_killed_at_any_write_a_candidate_is_registered_once(home: Path) -> None:
         assert model.status == "READY"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_through_a_real_server(home: Path, tmp_path: Path) -> None:
     """Register, promote and download over HTTP; the page's server ends with the block."""
     local = a_registry(home)
@@ -332,155 +257,3 @@ def test_through_a_real_server(home: Path, tmp_path: Path) -> None:
     assert server.process.poll() is not None
     with pytest.raises(UnavailableError, match="does not answer; start the server"):
         remote.champion_version()
-
-
-@pytest.mark.parametrize(
-    ("uri", "message"),
-    [
-        ("mlruns", "'mlruns' is not supported"),
-        ("file:///tmp/mlruns", "file://… is not supported"),
-        ("sqlite://", "sqlite://… is not supported"),
-        ("postgresql://me:secret@host/db", "postgresql://… is not supported"),
-    ],
-)
-def test_a_wrong_uri_is_refused(tmp_path: Path, uri: str, message: str) -> None:
-    """Only SQLite and HTTP are spoken, and a password never reaches the message."""
-    with pytest.raises(ConfigError, match=message) as caught:
-        a_registry(tmp_path, uri)
-    assert "secret" not in str(caught.value)
-
-
-def test_a_server_that_is_down_is_unavailable(tmp_path: Path) -> None:
-    """A refused connection ends after a few retries, and the password stays out of the message."""
-    registry = a_registry(tmp_path, f"http://me:secret@127.0.0.1:{free_port()}/mlflow")
-    with pytest.raises(
-        UnavailableError, match=r"MLflow at http://127\.0\.0\.1:\d+/mlflow"
-    ) as caught:
-        registry.champion_version()
-    assert "secret" not in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-class _Answer(BaseHTTPRequestHandler):
-    """A web server that is no MLflow: the path's first part is the status it answers."""
-
-    def do_GET(self) -> None:
-        self.send_response(int(self.path.split("/")[1]))
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"hi")
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.mark.parametrize(
-    ("status", "message"),
-    [
-        (200, "not as an MLflow server"),
-        (404, "not as an MLflow server"),
-        (401, "refused access; set MLFLOW_TRACKING_USERNAME"),
-        (403, "refused access; set MLFLOW_TRACKING_USERNAME"),
-    ],
-)
-def test_another_service_at_the_address_is_named(tmp_path: Path, status: int, message: str) -> None:
-    """What answers but is no MLflow, or wants a login, is a configuration error."""
-    with HTTPServer(("127.0.0.1", 0), _Answer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        registry = a_registry(tmp_path, f"http://127.0.0.1:{server.server_port}/{status}")
-        with pytest.raises(ConfigError, match=message):
-            registry.champion_version()
-        server.shutdown()
-
-
-def test_an_unreadable_database_is_a_configuration_error(home: Path) -> None:
-    """A file that is no database, or cannot be one, is told at once and in one line."""
-    (home / "text.db").write_text("not a database" * 100)
-    for path, message in [
-        (home / "text.db", "file is not a database"),
-        (home, "unable to open database file"),
-        (home / "text.db" / "mlflow.db", "File exists"),
-    ]:
-        registry = a_registry(home, f"sqlite:///{path}")
-        with pytest.raises(ConfigError, match=message) as caught:
-            registry.register(a_candidate(home, "c1"))
-        assert "\n" not in str(caught.value)
-
-
-def come_from_the_future(database: Path) -> None:
-    with closing(sqlite3.connect(database)) as connection, connection:
-        connection.execute("UPDATE alembic_version SET version_num = 'from_the_future'")
-
-
-def test_a_database_of_another_mlflow_is_named(home: Path) -> None:
-    """A schema that this MLflow does not know asks for an upgrade."""
-    come_from_the_future(home / "mlflow.db")
-    with pytest.raises(ConfigError, match=r"made by another MLflow; .*mlflow db upgrade"):
-        a_registry(home).champion_version()
-
-
-def test_a_deleted_experiment_is_named(home: Path) -> None:
-    """MLflow keeps the name of a deleted experiment; the message says how to get it back."""
-    registry = a_registry(home)
-    client = open_client(registry)
-    client.delete_experiment(client.create_experiment(PROJECT))
-    with pytest.raises(ConfigError, match="mlflow experiments restore --experiment-id"):
-        registry.register(a_candidate(home, "c1"))
-
-
-def test_an_incomplete_adapter_is_refused(home: Path) -> None:
-    """Without its safetensors file an adapter is not registered."""
-    candidate = a_candidate(home, "c1")
-    (candidate.adapter / "adapter_model.safetensors").unlink()
-    with pytest.raises(ModelError, match=r"no readable adapter_model\.safetensors"):
-        a_registry(home).register(candidate)
-
-
-def test_serve_says_what_is_wrong(home: Path) -> None:
-    """A missing database, a taken port and a server that cannot start each get their line."""
-    with (
-        pytest.raises(ConfigError, match="there is no MLflow database"),
-        serve(f"sqlite:///{home / 'absent.db'}", home, free_port()),
-    ):
-        pass
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        with (
-            pytest.raises(InputError, match=r"cannot be opened on 127\.0\.0\.1"),
-            serve(f"sqlite:///{home / 'mlflow.db'}", home, taken.getsockname()[1]),
-        ):
-            pass
-    (home / "text.db").write_text("not a database" * 100)
-    with (
-        pytest.raises(ConfigError, match="file is not a database"),
-        serve(f"sqlite:///{home / 'text.db'}", home, free_port()),
-    ):
-        pass
-    come_from_the_future(home / "mlflow.db")
-    with (
-        pytest.raises(UnavailableError, match=r"ended at once; it said: .*from_the_future"),
-        serve(f"sqlite:///{home / 'mlflow.db'}", home, free_port()),
-    ):
-        pass
-
-
-def test_mlflow_is_silent_and_comes_late(home: Path) -> None:
-    """Importing the room does not import MLflow, and making a database prints nothing."""
-    code = """
-import sys
-from pathlib import Path
-from thumbwheel.registry import Registry
-assert "mlflow" not in sys.modules and "sqlalchemy" not in sys.modules
-folder = Path(sys.argv[1])
-registry = Registry(f"sqlite:///{folder}/new.db", "p", None, folder)
-assert registry.champion_version() is None
-assert not (folder / "new.db").exists() and "mlflow" not in sys.modules
-sys.path.insert(0, sys.argv[2])
-from test_registry import a_candidate
-registry.register(a_candidate(folder, "c1"))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code, home, Path(__file__).parent], capture_output=True, text=True
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

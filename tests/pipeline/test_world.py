@@ -244,7 +244,7 @@ class Parrot:
         self._taught = taught
 
     def log_probs(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Sequence[LogProb]:
-        raise NotImplementedError
+        raise AssertionError("the judge looks at answers, not at likelihoods")
 
     def generate(self, prompts: Sequence[Prompt]) -> Sequence[str]:
         return [self._taught[prompt[0]["content"]] for prompt in prompts]
