@@ -98,9 +98,12 @@ def print_demo_summary(console: Console, report: CycleReport) -> None:
         f"model trained on their votes was polite in {style.candidate.value:.0%} and right in "
         f"{right.candidate.value:.0%}."
     )
+    if report.outcome == "promoted":
+        step = f"`{_program()} demo --noise 0.5` flips half of the votes: nothing to learn"
+    else:
+        step = f"the gate kept out what may be luck; `{_program()} demo` has clean votes"
     console.print(
-        f"Next: `{_program()} demo --noise 0.5` flips half of the votes, so that there is nothing "
-        f"to learn; `{_program()} init` writes a configuration for your own feedback."
+        f"Next: {step}. `{_program()} init` writes a configuration for your own feedback."
     )
 
 
