@@ -29,10 +29,10 @@ __all__ = [
     "EvaluationConfig",
     "GateConfig",
     "Guard",
-    "MappingConfig",
     "PluginConfig",
-    "ScaleConfig",
+    "ServeConfig",
     "SourceConfig",
+    "StoreConfig",
     "TrainingConfig",
     "describe_errors",
     "load_config",
@@ -54,55 +54,18 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ScaleConfig(_Section):
-    """A numeric rating as a vote: `down` and what lies beyond it is -1, `up` and beyond is +1.
-
-    Values between are linear. `up` may be the smaller number (an error count).
-    """
-
-    down: float
-    up: float
-
-    @model_validator(mode="after")
-    def _distinct(self) -> Self:
-        if self.down == self.up:
-            raise ValueError("`down` and `up` must differ")
-        return self
-
-
-class MappingConfig(_Section):
-    """Which key of a source's records holds what. A dot reaches into nested objects."""
-
-    prompt: str = "prompt"
-    completion: str = "completion"
-    rating: str = "rating"
-    rater: str | None = None
-    event_id: str | None = None
-    generation_id: str | None = None
-    model_version: str | None = None
-    comment: str | None = None
-    correction: str | None = None
-    comparison_id: str | None = None
-    occurred_at: str | None = None
-    up: list[str | int | float | bool] = ["up", "thumbs_up", "like", "positive", True, 1]
-    down: list[str | int | float | bool] = ["down", "thumbs_down", "dislike", "negative", False, -1]
-    withdrawn: list[str] = ["withdrawn", "retracted"]
-    scale: ScaleConfig | None = None
-    anonymous: list[str] = ["", "anon", "anonymous"]
-    turns: dict[str, Literal["system", "user", "assistant"]] = {}
-
-
 class SourceConfig(_Section):
     """One source of events: a connector by entry-point name, its options, and the mapping.
 
-    Without a mapping, records are in Thumbwheel's own event format (see docs/events.md). Up to
+    The mapping is a name, or a table of options whose `use` is the name (by default `keys`).
+    Without one, records are in Thumbwheel's own event format (see docs/events.md). Up to
     `batch_size` records are committed together.
     """
 
     name: Name
     connector: str
     options: dict[str, Any] = {}
-    mapping: MappingConfig | None = None
+    mapping: str | dict[str, Any] | None = None
     batch_size: Annotated[int, Field(ge=1)] = 10_000
 
 
@@ -223,6 +186,30 @@ class MLflowConfig(_Section):
     experiment: str | None = None
 
 
+class StoreConfig(_Section):
+    """How the store keeps what it gets.
+
+    A vote whose answer has not come after `expire_parked_days` is deleted and counted as expired;
+    by default it waits for ever.
+    """
+
+    expire_parked_days: Annotated[float, Field(gt=0)] | None = None
+
+
+class ServeConfig(_Section):
+    """The process that holds the store while it reads the sources, and who asks it.
+
+    It listens on `host` and `port`. Who runs elsewhere finds it at `url`; on the same machine it is
+    found by itself. Both sides take the bearer token from the environment variable `token_env`;
+    without one, a token is made that only the same user on the same machine can read.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, lt=1 << 16)] = 8765
+    url: Annotated[str, Field(pattern=r"^https?://[^/\s]+/?$")] | None = None
+    token_env: str = "THUMBWHEEL_TOKEN"  # noqa: S105 - a name, not a secret
+
+
 class ModelConfig(_Section):
     """The base model: a local directory in Hugging Face's layout, with safetensors."""
 
@@ -242,6 +229,8 @@ class Config(_Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GateConfig = GateConfig()
     mlflow: MLflowConfig = MLflowConfig()
+    store: StoreConfig = StoreConfig()
+    serve: ServeConfig = ServeConfig()
     base_dir: Path = Field(exclude=True, default=Path())
 
     @model_validator(mode="after")

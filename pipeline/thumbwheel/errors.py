@@ -8,8 +8,10 @@ ThumbwheelError                1   something went wrong
 │   ├── SourceError                a file or topic that cannot be read as configured
 │   ├── ModelError                 a model directory or adapter
 │   └── DataError                  not enough, or unusable, data for the command
+│       └── DamagedStoreError      the store's file is damaged and has to be built anew
 ├── BusyError                  3   another process holds the store or runs a cycle
-├── UnavailableError           4   MLflow or a broker does not answer
+├── UnavailableError           4   MLflow, a broker or the store's owner does not answer
+│   └── DiskFullError              there is no space left
 ├── TrainingError              5   training diverged (a NaN) or could not go on
 └── StaleEvidenceError         6   the champion moved while a candidate was compared with it
 ```
@@ -22,7 +24,9 @@ from typing import ClassVar
 __all__ = [
     "BusyError",
     "ConfigError",
+    "DamagedStoreError",
     "DataError",
+    "DiskFullError",
     "InputError",
     "ModelError",
     "PluginError",
@@ -66,6 +70,10 @@ class DataError(InputError):
     """The data is not enough, or not usable, for what was asked."""
 
 
+class DamagedStoreError(DataError):
+    """The store's file is cut, or bytes in it were changed; `thumbwheel rebuild` mends it."""
+
+
 class BusyError(ThumbwheelError):
     """Another process holds the store or runs a cycle."""
 
@@ -73,9 +81,13 @@ class BusyError(ThumbwheelError):
 
 
 class UnavailableError(ThumbwheelError):
-    """A service outside (MLflow, a broker) does not answer."""
+    """A service outside (MLflow, a broker, the store's owner) does not answer."""
 
     exit_code = 4
+
+
+class DiskFullError(UnavailableError):
+    """There is no space left; what was not committed will be read again."""
 
 
 class TrainingError(ThumbwheelError):

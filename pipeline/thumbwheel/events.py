@@ -1,15 +1,14 @@
 """From one raw record to one event: parse, map keys, validate, name by content.
 
-Thumbwheel's own event format is a JSON object. With a `MappingConfig`, any other flat or nested
-JSON object is first put into that format. What cannot be understood raises `MalformedRecordError`
-with the reason; the caller keeps the raw bytes as a dead letter.
+Thumbwheel's own event format is a JSON object. A mapping (see `mapping`) puts any other JSON object
+into that format first. What cannot be understood raises `MalformedRecordError` with the reason; the
+caller keeps the raw bytes as a dead letter.
 """
 
 import hashlib
-import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, NotRequired
 
@@ -30,7 +29,6 @@ from thumbwheel.types import Message, Prompt
 
 __all__ = [
     "EventParser",
-    "KeyMapping",
     "MalformedRecordError",
     "cluster_id",
     "content_id",
@@ -121,92 +119,6 @@ class _WireEvent(TypedDict):
 _ADAPTER = TypeAdapter(_WireEvent)
 
 
-class KeyMapping:
-    """Puts a source's own record into Thumbwheel's event format.
-
-    Args:
-        keys: For each field of the event format, the record's key; dots reach into objects, and
-            numbers into lists. The key for `rating` gives the vote.
-        up: Ratings that are +1.
-        down: Ratings that are -1.
-        withdrawn: Ratings that take an earlier vote back.
-        scale: (down, up) anchors of a numeric rating, instead of `up` and `down`.
-        anonymous: Rater ids that stand for "unknown".
-        turns: Markers such as {"Human:": "user"} that split a prompt kept as one string into chat
-            messages; a marker counts at the beginning of a line.
-    """
-
-    def __init__(
-        self,
-        keys: Mapping[str, str],
-        *,
-        up: Sequence[object] = (),
-        down: Sequence[object] = (),
-        withdrawn: Sequence[str] = (),
-        scale: tuple[float, float] | None = None,
-        anonymous: Sequence[str] = (),
-        turns: Mapping[str, str] | None = None,
-    ) -> None:
-        self._paths = {
-            field: tuple(key.split(".")) for field, key in keys.items() if field != "rating"
-        }
-        self._rating_path = tuple(keys["rating"].split("."))
-        # True == 1 in Python, but a user who lists 1 does not mean true.
-        self._votes: dict[tuple[bool, object], float | None] = {}
-        for ratings, vote in ((withdrawn, None), (down, -1.0), (up, 1.0)):
-            for rating in ratings:
-                self._votes[_rating_key(rating)] = vote
-        self._scale = scale
-        self._anonymous = frozenset(anonymous)
-        self._turns = dict(turns or {})
-        self._turn_pattern = (
-            re.compile("^(" + "|".join(map(re.escape, self._turns)) + r")[ \t]*", re.MULTILINE)
-            if self._turns
-            else None
-        )
-
-    def __call__(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the record in Thumbwheel's event format, not yet validated."""
-        event = {field: _get(record, path) for field, path in self._paths.items()}
-        rating = _get(record, self._rating_path)
-        if rating is not None:
-            score = self._score(rating)
-            event["score"] = score
-            event["withdrawn"] = score is None
-        rater = event.get("rater_id")
-        if isinstance(rater, str) and rater in self._anonymous:
-            event["rater_id"] = None
-        prompt = event.get("prompt")
-        if self._turn_pattern is not None and isinstance(prompt, str):
-            event["prompt"] = self._split_turns(prompt)
-        return event
-
-    def _score(self, rating: object) -> float | None:
-        key = _rating_key(rating)
-        if key in self._votes and not (self._scale and _is_number(rating)):
-            return self._votes[key]
-        if self._scale is None:
-            raise MalformedRecordError(
-                f"rating {rating!r:.60} is neither in `up`, `down` nor `withdrawn` of the mapping"
-            )
-        number = _to_number(rating)
-        if number is None:
-            raise MalformedRecordError(f"rating {rating!r:.60} is not a number on the `scale`")
-        down, up = self._scale
-        return max(-1.0, min(1.0, 2 * (number - down) / (up - down) - 1))
-
-    def _split_turns(self, prompt: str) -> list[Message]:
-        assert self._turn_pattern is not None  # noqa: S101 - narrowed by the only caller
-        head, *rest = self._turn_pattern.split(prompt)
-        messages: list[Message] = []
-        if head.strip():
-            messages.append({"role": "user", "content": head.strip()})
-        for marker, text in zip(rest[::2], rest[1::2], strict=True):
-            if text.strip():
-                messages.append({"role": self._turns[marker], "content": text.strip()})
-        return messages
-
-
 class EventParser:
     """Parses raw records into rows of `tables.EVENTS` with content identities.
 
@@ -214,7 +126,9 @@ class EventParser:
     a vote that comes without its answer).
     """
 
-    def __init__(self, mapping: KeyMapping | None = None) -> None:
+    def __init__(
+        self, mapping: Callable[[Mapping[str, Any]], dict[str, Any] | None] | None = None
+    ) -> None:
         self._mapping = mapping
 
     def parse(self, raw: bytes) -> dict[str, Any]:
@@ -295,40 +209,6 @@ def text_identity(prompt: Prompt, completion: str) -> tuple[str, str]:
     """Return (prompt_id, completion_id) of an answer: the same texts, the same identity."""
     identity = prompt_id(prompt)
     return identity, content_id("completion", identity, completion)
-
-
-def _get(record: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    value: Any = record
-    for key in path:
-        if isinstance(value, list) and key.isdecimal() and int(key) < len(value):
-            value = value[int(key)]
-        elif isinstance(value, Mapping):
-            value = value.get(key)
-        else:
-            return None
-    return value
-
-
-def _rating_key(rating: object) -> tuple[bool, object]:
-    if isinstance(rating, str):
-        return False, rating.strip().casefold()
-    return isinstance(rating, bool), rating if isinstance(rating, int | float) else str(rating)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _to_number(value: object) -> float | None:
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return None
-    number = float(value)
-    return number if math.isfinite(number) else None
 
 
 def _first_finding(error: _ValidationError) -> str:

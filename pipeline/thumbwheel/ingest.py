@@ -6,28 +6,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from thumbwheel.config import Config, MappingConfig, SourceConfig
-from thumbwheel.events import EventParser, KeyMapping, MalformedRecordError, text_identity
-from thumbwheel.manager import PluginManager, load_connector
+from thumbwheel.config import Config, SourceConfig
+from thumbwheel.events import EventParser, MalformedRecordError, text_identity
+from thumbwheel.manager import PluginManager, load_connector, load_mapping
 from thumbwheel.store import IDENTIFIED, DeadLetter, SourceCounts, Store
 from thumbwheel.tables import EVENTS
 from thumbwheel.types import Batch, Observer
 
 __all__ = ["ingest_all", "parser_for"]
-
-_FIELDS_BY_OPTION = {
-    "prompt": "prompt",
-    "completion": "completion",
-    "rating": "rating",
-    "rater": "rater_id",
-    "event_id": "event_id",
-    "generation_id": "generation_id",
-    "model_version": "model_version",
-    "comment": "comment",
-    "correction": "correction",
-    "comparison_id": "comparison_id",
-    "occurred_at": "occurred_at",
-}
 
 
 def ingest_all(config: Config, plugins: PluginManager, observer: Observer) -> list[SourceCounts]:
@@ -63,7 +49,7 @@ def _ingest_source(
     base_dir: Path,
     observer: Observer,
 ) -> SourceCounts:
-    parser = parser_for(source.mapping)
+    parser = parser_for(source, base_dir)
     log = load_connector(source, base_dir).open(store.cursor(source.name))
     counts = SourceCounts(source.name, 0, 0, 0, 0, 0)
     try:
@@ -87,26 +73,9 @@ def _ingest_source(
     return counts
 
 
-def parser_for(mapping: MappingConfig | None) -> EventParser:
+def parser_for(source: SourceConfig, base_dir: Path) -> EventParser:
     """Return the parser of a source's records."""
-    if mapping is None:
-        return EventParser()
-    keys = {
-        field: key
-        for option, field in _FIELDS_BY_OPTION.items()
-        if (key := getattr(mapping, option)) is not None
-    }
-    return EventParser(
-        KeyMapping(
-            keys,
-            up=mapping.up,
-            down=mapping.down,
-            withdrawn=mapping.withdrawn,
-            scale=(mapping.scale.down, mapping.scale.up) if mapping.scale else None,
-            anonymous=mapping.anonymous,
-            turns=mapping.turns,
-        )
-    )
+    return EventParser(load_mapping(source, base_dir))
 
 
 def _parse(batch: Batch, parser: EventParser) -> tuple[pa.Table, list[DeadLetter]]:

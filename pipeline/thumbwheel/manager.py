@@ -25,18 +25,21 @@ from pydantic.dataclasses import is_pydantic_dataclass
 from thumbwheel.config import PluginConfig, SourceConfig, describe_errors
 from thumbwheel.errors import ConfigError, PluginError, ThumbwheelError
 from thumbwheel.hookspecs import HookSpecs
+from thumbwheel.mapping import RecordMapping
 from thumbwheel.tables import EVENTS, METRICS, PROPOSED, REASONS, conform
 from thumbwheel.types import Connector, CycleReport, LanguageModel
 
 __all__ = [
     "CONNECTORS_GROUP",
     "HOOKS",
+    "MAPPINGS_GROUP",
     "PLUGINS_GROUP",
     "OptionInfo",
     "PluginInfo",
     "PluginManager",
     "installed",
     "load_connector",
+    "load_mapping",
     "option_infos",
 ]
 
@@ -44,6 +47,7 @@ HOOKS = tuple(name for name in vars(HookSpecs) if not name.startswith("_"))
 
 PLUGINS_GROUP = "thumbwheel.plugins"
 CONNECTORS_GROUP = "thumbwheel.connectors"
+MAPPINGS_GROUP = "thumbwheel.mappings"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -268,6 +272,28 @@ def load_connector(source: SourceConfig, base_dir: Path) -> Connector:
     who = f"source {source.name!r}, connector {source.connector!r}"
     connector: Connector = _configure(cls, source.options, who, base_dir, ConfigError)
     return connector
+
+
+def load_mapping(source: SourceConfig, base_dir: Path) -> RecordMapping | None:
+    """Return a source's mapping with its options; None when records are events as they are.
+
+    Raises:
+        ConfigError: The mapping is unknown or an option is wrong.
+    """
+    if source.mapping is None:
+        return None
+    options = {"use": source.mapping} if isinstance(source.mapping, str) else source.mapping
+    name = options.get("use", "keys")
+    points = installed(MAPPINGS_GROUP)
+    if name not in points:
+        raise ConfigError(
+            f"source {source.name!r}: there is no mapping {name!r}{_did_you_mean(name, points)}; "
+            f"installed: {', '.join(points)}"
+        )
+    who = f"source {source.name!r}, mapping {name!r}"
+    options = {key: value for key, value in options.items() if key != "use"}
+    mapping: RecordMapping = _configure(points[name].load(), options, who, base_dir, ConfigError)
+    return mapping
 
 
 def option_infos(cls: type) -> list[OptionInfo]:

@@ -11,8 +11,10 @@ from thumbwheel.errors import PluginError
 
 __all__ = ["EVENTS", "MESSAGES", "METRICS", "PAIRS", "PROPOSED", "RATED", "REASONS", "conform"]
 
-MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-"""A prompt: its chat messages in order."""
+MESSAGES = pa.list_(
+    pa.struct([("role", pa.string()), ("content", pa.string()), ("extra", pa.string())])
+)
+"""A prompt: its chat messages in order, see `types.Message`."""
 
 EVENTS = pa.schema(
     [

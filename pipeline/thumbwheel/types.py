@@ -7,7 +7,7 @@ answered, a *rater* is who voted. Tables of many such values are described in `t
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NotRequired, Protocol, runtime_checkable
 
 from typing_extensions import TypedDict  # typing's own cannot be validated before Python 3.12
 
@@ -19,6 +19,7 @@ __all__ = [
     "Estimate",
     "EvalReport",
     "EventLog",
+    "Lag",
     "LanguageModel",
     "LogProb",
     "Message",
@@ -28,6 +29,8 @@ __all__ = [
     "PreferencePair",
     "Prompt",
     "RatedCompletion",
+    "Receiver",
+    "ReceivingConnector",
     "Record",
     "Regression",
     "RuleResult",
@@ -36,10 +39,15 @@ __all__ = [
 
 
 class Message(TypedDict):
-    """One chat message."""
+    """One chat message.
+
+    `extra` holds what else a chat template may need, as one JSON object: `tool_calls`,
+    `tool_call_id`, `name`. It is null for most messages, and may then be absent.
+    """
 
     role: str
     content: str
+    extra: NotRequired[str | None]
 
 
 Prompt = Sequence[Message]
@@ -61,16 +69,29 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Lag:
+    """How far reading is behind its source: in records, and in seconds since the last one read.
+
+    None is for what a source cannot tell.
+    """
+
+    records: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Records in source order, and the cursor behind the last of them.
 
     `cursor` is opaque text: whoever stores it hands it back to `Connector.open` and reading goes
-    on behind these records. `progress` is the share of the source read so far, in [0, 1].
+    on behind these records. `progress` is the share of the source read so far, in [0, 1]; `lag`
+    is what is left behind these records.
     """
 
     records: Sequence[Record]
     cursor: str
     progress: float
+    lag: Lag = Lag()
 
 
 class EventLog(Protocol):
@@ -98,6 +119,30 @@ class Connector(Protocol):
         Raises:
             SourceError: The source cannot be read as configured.
             UnavailableError: The source does not answer.
+        """
+        ...
+
+
+class Receiver(Protocol):
+    """A running server that takes in what others send."""
+
+    def close(self) -> None:
+        """Stop: finish what was begun, so that all that was acknowledged is in the log."""
+        ...
+
+
+@runtime_checkable
+class ReceivingConnector(Connector, Protocol):
+    """A connector whose events are sent to it; what it acknowledges is in its log, on disk.
+
+    `open` reads that log, whether or not anybody receives.
+    """
+
+    def listen(self) -> Receiver:
+        """Begin to receive; called once, by the process that reads the source continuously.
+
+        Raises:
+            SourceError: It cannot listen as configured.
         """
         ...
 

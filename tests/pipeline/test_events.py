@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thumbwheel.config import MappingConfig
 from thumbwheel.events import EventParser, MalformedRecordError, cluster_id, content_id
-from thumbwheel.ingest import parser_for
+from thumbwheel.mapping import KeyMapping
 
 
 def parse(mapping=None, **record):
-    parser = parser_for(MappingConfig(**mapping) if mapping is not None else None)
+    parser = EventParser(KeyMapping(**mapping) if mapping is not None else None)
     return parser.parse(json.dumps(record).encode())
 
 
@@ -79,9 +78,9 @@ def test_malformed_records_say_why(raw, reason):
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode()))
 def test_any_bytes_are_an_event_or_malformed(raw):
     """No input makes the parser fail in another way."""
-    for mapping in (None, MappingConfig()):
+    for mapping in (None, KeyMapping()):
         with suppress(MalformedRecordError):
-            parser_for(mapping).parse(raw)
+            EventParser(mapping).parse(raw)
 
 
 json_values = st.recursive(
@@ -95,9 +94,9 @@ keys = ["prompt", "completion", "rating", "score", "rater_id", "event_id", "occu
 @given(st.dictionaries(st.sampled_from(keys), json_values))
 def test_any_object_is_an_event_or_malformed(record):
     """Values of any type under the known keys are read or refused, never a crash."""
-    for mapping in (None, MappingConfig(rater="rater_id", occurred_at="occurred_at")):
+    for mapping in (None, KeyMapping(rater="rater_id", occurred_at="occurred_at")):
         with suppress(MalformedRecordError):
-            parser_for(mapping).parse(json.dumps(record).encode())
+            EventParser(mapping).parse(json.dumps(record).encode())
 
 
 def test_mapping_reaches_into_objects():

@@ -97,7 +97,7 @@ def test_the_mapping_on_the_events_page(tmp_path):
     """The source configured in docs/events.md reads a record as the page says."""
     (block, turns) = re.findall(r"```toml\n(.*?)```", (DOCS / "events.md").read_text(), re.DOTALL)
     source = SourceConfig.model_validate(tomllib.loads(block + turns)["sources"][0])
-    event = parser_for(source.mapping).parse(
+    event = parser_for(source, DOCS).parse(
         b'{"question": "Human: a\\nAssistant: b\\nHuman: c", "answer": {"text": "d"}, "stars": 4,'
         b' "user": {"id": "guest"}}'
     )
@@ -121,6 +121,6 @@ def test_the_example_configuration_reads_its_record():
             "bot_version": "v3",
         }
     )
-    event = parser_for(config.sources[0].mapping).parse(record.encode())
+    event = parser_for(config.sources[0], DOCS).parse(record.encode())
     assert (event["score"], event["rater_id"], event["model_version"]) == (1, "u7", "v3")
     assert [message["role"] for message in event["prompt"]] == ["user", "assistant", "user"]

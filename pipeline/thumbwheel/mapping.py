@@ -1,0 +1,219 @@
+"""From another tool's records to Thumbwheel's event format.
+
+A mapping is a frozen pydantic dataclass: its fields are its options. Called with a record (a JSON
+object), it returns the event, not yet validated, or None when the record is no feedback (another
+tool's export may hold more). Mappings are found by name in the entry point group
+`thumbwheel.mappings`; the plain one, `keys`, is here.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import field
+from functools import cached_property
+from typing import Any, Literal, Protocol, Self
+
+from pydantic import model_validator
+from pydantic.dataclasses import dataclass
+
+from thumbwheel.events import MalformedRecordError
+from thumbwheel.types import Message
+
+__all__ = ["KeyMapping", "RecordMapping", "Scale", "find"]
+
+Rating = str | int | float | bool
+
+
+class RecordMapping(Protocol):
+    """What `thumbwheel.mappings` entry points name the classes of."""
+
+    def __call__(self, record: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the event, or None for a record that is none.
+
+        Raises:
+            MalformedRecordError: The record should be feedback, but cannot be understood.
+        """
+        ...
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class Scale:
+    """A numeric rating as a vote: `down` and what lies beyond it is -1, `up` and beyond is +1.
+
+    Values between are linear. `up` may be the smaller number (an error count).
+    """
+
+    down: float
+    up: float
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if self.down == self.up:
+            raise ValueError("`down` and `up` must differ")
+        return self
+
+    def score(self, rating: object) -> float:
+        """Return the vote, in [-1, 1].
+
+        Raises:
+            MalformedRecordError: The rating is no finite number.
+        """
+        number = _to_number(rating)
+        if number is None:
+            raise MalformedRecordError(f"rating {rating!r:.60} is not a number on the `scale`")
+        return max(-1.0, min(1.0, 2 * (number - self.down) / (self.up - self.down) - 1))
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class KeyMapping:
+    """Which key of a record holds what; a dot reaches into objects, and numbers into lists.
+
+    Args:
+        prompt: The key of the prompt: text, or a list of messages.
+        completion: The key of the model's answer.
+        rating: The key of the vote.
+        rater: The key of who voted.
+        event_id: The key of the event's identity.
+        generation_id: The key of the answer's identity.
+        model_version: The key of what produced the answer.
+        comment: The key of the rater's words.
+        correction: The key of the rater's own better answer.
+        comparison_id: The key that ties the votes of one side-by-side choice.
+        occurred_at: The key of the time.
+        up: Ratings that are +1.
+        down: Ratings that are -1.
+        withdrawn: Ratings that take an earlier vote back.
+        scale: Anchors of a numeric rating, instead of `up` and `down`.
+        anonymous: Rater ids that stand for "unknown".
+        turns: Markers such as {"Human:": "user"} that split a prompt kept as one string into chat
+            messages; a marker counts at the beginning of a line.
+    """
+
+    prompt: str = "prompt"
+    completion: str = "completion"
+    rating: str = "rating"
+    rater: str | None = None
+    event_id: str | None = None
+    generation_id: str | None = None
+    model_version: str | None = None
+    comment: str | None = None
+    correction: str | None = None
+    comparison_id: str | None = None
+    occurred_at: str | None = None
+    up: tuple[Rating, ...] = ("up", "thumbs_up", "like", "positive", True, 1)
+    down: tuple[Rating, ...] = ("down", "thumbs_down", "dislike", "negative", False, -1)
+    withdrawn: tuple[str, ...] = ("withdrawn", "retracted")
+    scale: Scale | None = None
+    anonymous: frozenset[str] = frozenset({"", "anon", "anonymous"})
+    turns: dict[str, Literal["system", "user", "assistant"]] = field(default_factory=dict)
+
+    def __call__(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the record in Thumbwheel's event format, not yet validated.
+
+        Raises:
+            MalformedRecordError: The rating is none of those listed.
+        """
+        event = {name: find(record, path) for name, path in self._paths.items()}
+        rating = find(record, self._rating_path)
+        if rating is not None:
+            score = self._score(rating)
+            event["score"] = score
+            event["withdrawn"] = score is None
+        rater = event.get("rater_id")
+        if isinstance(rater, str) and rater in self.anonymous:
+            event["rater_id"] = None
+        prompt = event.get("prompt")
+        if self.turns and isinstance(prompt, str):
+            event["prompt"] = self._split_turns(prompt)
+        return event
+
+    @cached_property
+    def _paths(self) -> dict[str, tuple[str, ...]]:
+        keys = {
+            "prompt": self.prompt,
+            "completion": self.completion,
+            "rater_id": self.rater,
+            "event_id": self.event_id,
+            "generation_id": self.generation_id,
+            "model_version": self.model_version,
+            "comment": self.comment,
+            "correction": self.correction,
+            "comparison_id": self.comparison_id,
+            "occurred_at": self.occurred_at,
+        }
+        return {name: tuple(key.split(".")) for name, key in keys.items() if key is not None}
+
+    @cached_property
+    def _rating_path(self) -> tuple[str, ...]:
+        return tuple(self.rating.split("."))
+
+    @cached_property
+    def _votes(self) -> dict[tuple[bool, object], float | None]:
+        # True == 1 in Python, but a user who lists 1 does not mean true.
+        votes: dict[tuple[bool, object], float | None] = {}
+        for ratings, vote in ((self.withdrawn, None), (self.down, -1.0), (self.up, 1.0)):
+            for rating in ratings:
+                votes[_rating_key(rating)] = vote
+        return votes
+
+    @cached_property
+    def _turn_pattern(self) -> re.Pattern[str]:
+        return re.compile("^(" + "|".join(map(re.escape, self.turns)) + r")[ \t]*", re.MULTILINE)
+
+    def _score(self, rating: object) -> float | None:
+        key = _rating_key(rating)
+        if key in self._votes and not (self.scale and _is_number(rating)):
+            return self._votes[key]
+        if self.scale is None:
+            raise MalformedRecordError(
+                f"rating {rating!r:.60} is neither in `up`, `down` nor `withdrawn` of the mapping"
+            )
+        return self.scale.score(rating)
+
+    def _split_turns(self, prompt: str) -> list[Message]:
+        head, *rest = self._turn_pattern.split(prompt)
+        messages: list[Message] = []
+        if head.strip():
+            messages.append({"role": "user", "content": head.strip()})
+        for marker, text in zip(rest[::2], rest[1::2], strict=True):
+            if text.strip():
+                messages.append({"role": self.turns[marker], "content": text.strip()})
+        return messages
+
+
+def find(record: object, path: tuple[str, ...]) -> Any:
+    """Return the value at the end of the path into objects and lists, or None."""
+    value = record
+    for key in path:
+        if isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+            value = value[int(key)]
+        elif isinstance(value, Mapping):
+            value = value.get(key)
+        else:
+            return None
+    return value
+
+
+def _rating_key(rating: object) -> tuple[bool, object]:
+    if isinstance(rating, str):
+        return False, rating.strip().casefold()
+    return isinstance(rating, bool), rating if isinstance(rating, int | float) else str(rating)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _to_number(value: object) -> float | None:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
