@@ -3,7 +3,6 @@
 import logging
 import os
 import re
-import socket
 import ssl
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -11,9 +10,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from thumbwheel.config import ConfigPath
-from thumbwheel.errors import SourceError, UnavailableError
+from thumbwheel.errors import SourceError
 from thumbwheel.types import EventLog
 from thumbwheel_connectors.kafka_log import KafkaLog, parse_cursor
+from thumbwheel_connectors.kafka_probe import why_silent
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["KafkaConnector"]
 
 _METADATA_MAX_AGE_MS = 60_000
+# What a fetch brings in is all that is buffered while nobody polls. One partition alone may fill a
+# batch; a larger message comes nevertheless.
+_PARTITION_FETCH_BYTES = 4 << 20
+_FETCH_BYTES = 16 << 20
 _SERVER = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:,]+):\d{1,5}")
 
 
@@ -142,11 +146,15 @@ class KafkaConnector:
                 request_timeout_ms=self._timeout_ms,
                 # Less than `KafkaLog` waits for it, so that an empty answer is an answer.
                 fetch_max_wait_ms=250,
+                max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
+                fetch_max_bytes=_FETCH_BYTES,
                 metadata_max_age_ms=_METADATA_MAX_AGE_MS,
                 **settings,
             )
         except KafkaError as error:
-            raise UnavailableError(self._why_silent()) from error
+            raise why_silent(
+                self.bootstrap_servers, self.security_protocol, settings.get("ssl_context")
+            ) from error
 
     def _security_settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = {"security_protocol": self.security_protocol}
@@ -171,22 +179,6 @@ class KafkaConnector:
                 raise SourceError(f"cannot use the certificates {named}: {error}") from error
             settings["ssl_context"] = context
         return settings
-
-    def _why_silent(self) -> str:
-        """Look again with plain sockets, for a message that says what to mend."""
-        reasons = []
-        for server in self.bootstrap_servers.split(","):
-            host, _, port = server.rpartition(":")
-            try:
-                socket.create_connection((host.strip("[]"), int(port)), timeout=1.0).close()
-            except OSError as error:
-                reasons.append(f"{server}: {error.strerror or error}")
-            else:
-                reasons.append(
-                    f"{server}: it takes connections, but does not answer "
-                    f"{self.security_protocol}; check the port, `security_protocol` and the user"
-                )
-        return f"no Kafka broker answers ({'; '.join(reasons)}); start it or mend its address"
 
 
 def _no_password() -> str:

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from thumbwheel.errors import SourceError
-from thumbwheel.types import Batch, Record
+from thumbwheel.types import Batch, Lag, Record
 from thumbwheel_connectors.kafka_errors import answering, lost_events
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class KafkaLog:
         self._first: dict[TopicPartition, int] = {}
         self._next: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
+        self._read_until: dict[TopicPartition, int] = {}
         self._acknowledged: dict[TopicPartition, OffsetAndMetadata] = {}
         self._begin_round()
 
@@ -170,19 +171,21 @@ class KafkaLog:
             if not fetched:
                 # Is there nothing to send (an open transaction), or nobody to send it?
                 self._consumer.end_offsets(list(self._next), timeout_ms=self._timeout_ms)
-                # Transaction markers take offsets too, which no record tells of.
-                for partition in self._next:
-                    position = self._consumer.position(partition, timeout_ms=self._timeout_ms)
-                    self._next[partition] = max(self._next[partition], position or 0)
+            for partition in fetched or self._next:
+                # Not the last record's offset + 1: transaction markers take offsets too, and
+                # compaction leaves gaps, which no record tells of.
+                position = self._consumer.position(partition, timeout_ms=self._timeout_ms)
+                self._next[partition] = max(self._next[partition], position or 0)
         return fetched
 
     def _batch(self, fetched: "Mapping[TopicPartition, Sequence[Any]]") -> Batch:
-        records = []
+        records: list[Record] = []
         for partition, messages in fetched.items():
             prefix = f"{_named(partition)}@"
             # A tombstone (no value) is kept as an empty record, and so as a dead letter.
-            records += [Record(m.value or b"", f"{prefix}{m.offset}") for m in messages]
-            self._next[partition] = messages[-1].offset + 1
+            raws = [message.value or b"" for message in messages]
+            records += map(Record, raws, [f"{prefix}{message.offset}" for message in messages])
+            self._read_until[partition] = messages[-1].timestamp
         # Offsets of topics that are not read now are kept, for when they are again.
         cursor = self._stored | {topic: {} for topic in self._topics}
         for partition, offset in self._next.items():
@@ -190,7 +193,22 @@ class KafkaLog:
         read = sum(offset - self._first[p] for p, offset in self._next.items())
         total = sum(end - self._first[p] for p, end in self._ends.items())
         text = json.dumps({"topics": cursor}, separators=(",", ":"))
-        return Batch(records, text, min(1.0, read / max(1, total)))
+        return Batch(records, text, min(1.0, read / max(1, total)), self._lag())
+
+    def _lag(self) -> Lag:
+        """Return what is left as far as fetches have told; it costs no request."""
+        left = {
+            partition: max(self._ends[partition], self._consumer.highwater(partition) or 0) - offset
+            for partition, offset in self._next.items()
+        }
+        behind = {partition for partition, count in left.items() if count > 0}
+        if not behind:
+            return Lag(0, 0.0)
+        # A partition of which nothing has been read yet has no age: what has been read stands in.
+        read = {p: at for p, at in self._read_until.items() if at > 0}
+        times = [at for p, at in read.items() if p in behind] or list(read.values())
+        age = max(0.0, time.time() - min(times) / 1000) if times else None
+        return Lag(sum(left[partition] for partition in behind), age)
 
     def acknowledge(self, cursor: str) -> None:
         """Commit offsets under the consumer's group, if it has one; failing to is no failure."""

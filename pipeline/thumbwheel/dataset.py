@@ -12,13 +12,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from thumbwheel.config import DatasetConfig
-from thumbwheel.events import cluster_id
+from thumbwheel.events import cluster_id, from_chat, to_chat
 from thumbwheel.tables import MESSAGES, PAIRS
-from thumbwheel.types import PreferenceDataset, Prompt
+from thumbwheel.types import Message, PreferenceDataset, Prompt
 
-__all__ = ["is_held_out", "read_manifest", "read_pairs", "write_dataset"]
+__all__ = ["is_held_out", "read_manifest", "read_pairs", "rich_prompts", "write_dataset"]
 
 MANIFEST = "manifest.json"
+
+_PLAIN = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+# Arrow's structs have no absent fields, and chat templates take a null `tool_calls` for a call.
+# `datasets` reads this type as the objects that the texts hold.
+_RICH = pa.list_(pa.json_(pa.string()))
 
 
 def is_held_out(prompt: Prompt, share: float) -> bool:
@@ -36,8 +41,9 @@ def write_dataset(
     """Split the pairs, cap both sides, and write them with a manifest.
 
     `train.parquet` and `eval.parquet` hold TRL's conversational preference format (`prompt`,
-    `chosen` and `rejected` as lists of messages) besides the pair's identities. The directory
-    appears whole or not at all.
+    `chosen` and `rejected` as lists of messages) besides the pair's identities. Messages are
+    structs of role and content; in a file with tool calls or names, those of prompts are JSON. The
+    directory appears whole or not at all.
 
     Args:
         pairs: `tables.PAIRS`.
@@ -94,10 +100,19 @@ def read_manifest(path: Path) -> dict[str, object]:
 def read_pairs(path: Path) -> pa.Table:
     """Return the pairs of a dataset's Parquet file as `tables.PAIRS`."""
     table = pq.read_table(path)
+    if prompts := rich_prompts(table):
+        table = _replaced(table, "prompt", pa.array(prompts, MESSAGES))
     for side in ("chosen", "rejected"):
         content = pc.struct_field(pc.list_element(table[side], 0), "content")
-        table = table.set_column(table.column_names.index(side), side, content)
+        table = _replaced(table, side, content)
     return table.select(PAIRS.names).cast(PAIRS)
+
+
+def rich_prompts(table: pa.Table) -> list[list[Message]]:
+    """Return the prompts of a dataset's file that has them as JSON; of any other, none."""
+    if table.schema.field("prompt").type != _RICH:
+        return []
+    return [from_chat(map(json.loads, prompt)) for prompt in table["prompt"].to_pylist()]
 
 
 def _capped(pairs: pa.Table, limit: int | None) -> pa.Table:
@@ -114,11 +129,20 @@ def _capped(pairs: pa.Table, limit: int | None) -> pa.Table:
 
 def _to_trl(pairs: pa.Table) -> pa.Table:
     for side in ("chosen", "rejected"):
-        messages = pa.array(
-            [[{"role": "assistant", "content": text}] for text in pairs[side].to_pylist()], MESSAGES
-        )
-        pairs = pairs.set_column(pairs.column_names.index(side), side, messages)
-    return pairs
+        messages = [[{"role": "assistant", "content": text}] for text in pairs[side].to_pylist()]
+        pairs = _replaced(pairs, side, pa.array(messages, _PLAIN))
+    extras = pc.struct_field(pc.list_flatten(pairs["prompt"]), "extra")
+    if extras.null_count == len(extras):
+        return _replaced(pairs, "prompt", pairs["prompt"].cast(_PLAIN))
+    prompts = [
+        [json.dumps(message, ensure_ascii=False) for message in to_chat(prompt)]
+        for prompt in pairs["prompt"].to_pylist()
+    ]
+    return _replaced(pairs, "prompt", pa.array(prompts, pa.list_(pa.string())).cast(_RICH))
+
+
+def _replaced(table: pa.Table, name: str, column: pa.Array | pa.ChunkedArray) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, column)
 
 
 def _n_prompts(pairs: pa.Table) -> int:

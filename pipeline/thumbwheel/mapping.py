@@ -19,9 +19,10 @@ from pydantic.dataclasses import dataclass
 from thumbwheel.events import MalformedRecordError
 from thumbwheel.types import Message
 
-__all__ = ["KeyMapping", "RecordMapping", "Scale", "find"]
+__all__ = ["KeyMapping", "Rating", "RatingOptions", "RecordMapping", "Scale", "find"]
 
 Rating = str | int | float | bool
+"""What a configuration may list as a rating."""
 
 
 class RecordMapping(Protocol):
@@ -65,7 +66,67 @@ class Scale:
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class KeyMapping:
+class RatingOptions:
+    """Which ratings are which votes: the options that every mapping of ratings has.
+
+    Text is compared without case, and text that spells a number or a truth value also counts as
+    that value, because CSV has nothing else: "1" is in `up = [1]`, "true" in `up = [true]`. A JSON
+    `true` is never 1.
+
+    Args:
+        up: Ratings that are +1.
+        down: Ratings that are -1.
+        withdrawn: Ratings that take an earlier vote back.
+        scale: Anchors of a numeric rating; numbers are then not looked up in `up` and `down`.
+    """
+
+    up: tuple[Rating, ...] = ("up", "thumbs_up", "like", "positive", True, 1)
+    down: tuple[Rating, ...] = ("down", "thumbs_down", "dislike", "negative", False, -1)
+    withdrawn: tuple[str, ...] = ("withdrawn", "retracted")
+    scale: Scale | None = None
+
+    def vote(self, rating: object) -> dict[str, Any]:
+        """Return the keys of an event that tell the vote; none for null or blank text.
+
+        Raises:
+            MalformedRecordError: The rating is none of those listed.
+        """
+        if rating is None or (isinstance(rating, str) and not rating.strip()):
+            return {}
+        score = self._score(rating)
+        return {"withdrawn": True} if score is None else {"score": score}
+
+    @cached_property
+    def _votes(self) -> dict[tuple[bool, object], float | None]:
+        # True == 1 in Python, but a user who lists 1 does not mean true.
+        votes: dict[tuple[bool, object], float | None] = {}
+        for ratings, vote in ((self.withdrawn, None), (self.down, -1.0), (self.up, 1.0)):
+            for rating in ratings:
+                votes[_rating_key(rating)] = vote
+        return votes
+
+    def _score(self, rating: object) -> float | None:
+        """Return the vote, in [-1, 1], or None when it takes an earlier one back."""
+        key = _rating_key(rating)
+        if key in self._votes and not (self.scale and _is_number(rating)):
+            return self._votes[key]
+        number = _to_number(rating)
+        if self.scale and number is not None:
+            return self.scale.score(number)
+        if isinstance(rating, str):
+            spelt = {"true": True, "false": False}.get(rating.strip().casefold(), number)
+            if spelt is not None and _rating_key(spelt) in self._votes:
+                return self._votes[_rating_key(spelt)]
+        if self.scale:
+            return self.scale.score(rating)
+        raise MalformedRecordError(
+            f"rating {rating!r:.60} is neither in `up`, `down` nor `withdrawn`; "
+            "list it, or set `scale`"
+        )
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class KeyMapping(RatingOptions):
     """Which key of a record holds what; a dot reaches into objects, and numbers into lists.
 
     Args:
@@ -80,10 +141,10 @@ class KeyMapping:
         correction: The key of the rater's own better answer.
         comparison_id: The key that ties the votes of one side-by-side choice.
         occurred_at: The key of the time.
-        up: Ratings that are +1.
-        down: Ratings that are -1.
-        withdrawn: Ratings that take an earlier vote back.
-        scale: Anchors of a numeric rating, instead of `up` and `down`.
+        up: See `RatingOptions`.
+        down: See `RatingOptions`.
+        withdrawn: See `RatingOptions`.
+        scale: See `RatingOptions`.
         anonymous: Rater ids that stand for "unknown".
         turns: Markers such as {"Human:": "user"} that split a prompt kept as one string into chat
             messages; a marker counts at the beginning of a line.
@@ -100,10 +161,6 @@ class KeyMapping:
     correction: str | None = None
     comparison_id: str | None = None
     occurred_at: str | None = None
-    up: tuple[Rating, ...] = ("up", "thumbs_up", "like", "positive", True, 1)
-    down: tuple[Rating, ...] = ("down", "thumbs_down", "dislike", "negative", False, -1)
-    withdrawn: tuple[str, ...] = ("withdrawn", "retracted")
-    scale: Scale | None = None
     anonymous: frozenset[str] = frozenset({"", "anon", "anonymous"})
     turns: dict[str, Literal["system", "user", "assistant"]] = field(default_factory=dict)
 
@@ -114,11 +171,7 @@ class KeyMapping:
             MalformedRecordError: The rating is none of those listed.
         """
         event = {name: find(record, path) for name, path in self._paths.items()}
-        rating = find(record, self._rating_path)
-        if rating is not None:
-            score = self._score(rating)
-            event["score"] = score
-            event["withdrawn"] = score is None
+        event |= self.vote(find(record, self._rating_path))
         rater = event.get("rater_id")
         if isinstance(rater, str) and rater in self.anonymous:
             event["rater_id"] = None
@@ -148,27 +201,8 @@ class KeyMapping:
         return tuple(self.rating.split("."))
 
     @cached_property
-    def _votes(self) -> dict[tuple[bool, object], float | None]:
-        # True == 1 in Python, but a user who lists 1 does not mean true.
-        votes: dict[tuple[bool, object], float | None] = {}
-        for ratings, vote in ((self.withdrawn, None), (self.down, -1.0), (self.up, 1.0)):
-            for rating in ratings:
-                votes[_rating_key(rating)] = vote
-        return votes
-
-    @cached_property
     def _turn_pattern(self) -> re.Pattern[str]:
         return re.compile("^(" + "|".join(map(re.escape, self.turns)) + r")[ \t]*", re.MULTILINE)
-
-    def _score(self, rating: object) -> float | None:
-        key = _rating_key(rating)
-        if key in self._votes and not (self.scale and _is_number(rating)):
-            return self._votes[key]
-        if self.scale is None:
-            raise MalformedRecordError(
-                f"rating {rating!r:.60} is neither in `up`, `down` nor `withdrawn` of the mapping"
-            )
-        return self.scale.score(rating)
 
     def _split_turns(self, prompt: str) -> list[Message]:
         head, *rest = self._turn_pattern.split(prompt)

@@ -13,6 +13,7 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from thumbwheel.events import readable
 from thumbwheel.types import CycleReport, Estimate, MetricReport, Regression, Sample
 
 __all__ = ["evidence_card", "evidence_page"]
@@ -140,7 +141,9 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=_number, interval=_interval, interval_only=_interval_only)
+    environment.filters.update(
+        number=_number, interval=_interval, interval_only=_interval_only, readable=readable
+    )
     return environment.get_template("review.html.jinja")
 
 

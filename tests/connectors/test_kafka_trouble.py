@@ -1,11 +1,12 @@
 """The Kafka connector when something is wrong: losses, silence, refusals, wrong options."""
 
 import logging
+import signal
 import subprocess
 import sys
 
 import pytest
-from brokers import FORGOTTEN_SOCKETS, free_port, values
+from brokers import FORGOTTEN_SOCKETS, free_port, noida, values
 from pydantic import TypeAdapter, ValidationError
 
 from thumbwheel.errors import SourceError, UnavailableError
@@ -98,19 +99,48 @@ except UnavailableError:
     assert (done.stdout, done.stderr) == ("unavailable\n", "")
 
 
-def test_a_broker_that_goes_down_is_noticed(own_broker, drain):
-    """A log that was caught up, and one in the middle, raise in bounded time; closing works."""
+def test_a_broker_that_comes_back_is_read_on(tmp_path, drain):
+    """Down while a log is open: an error; up again: the stored cursor goes on, nothing twice."""
+    port = free_port()
+    connector = KafkaConnector(
+        topics="thumbs", bootstrap_servers=f"127.0.0.1:{port}", timeout_seconds=1
+    )
+    with noida(tmp_path, port) as broker:
+        broker.create_topic("thumbs")
+        broker.produce("thumbs", values(0, 10))
+        caught_up, fresh = connector.open(None), connector.open(None)
+        first, cursor = drain(caught_up, close=False)
+    for log in (caught_up, fresh):
+        with pytest.raises(UnavailableError, match=r"Kafka at .* does not answer any more"):
+            drain(log)
+    with pytest.raises(UnavailableError, match="Connection refused"):
+        connector.open(cursor)
+    with noida(tmp_path, port) as broker:
+        broker.produce("thumbs", values(10, 20))
+        second, _ = drain(connector.open(cursor))
+    assert [record.raw for record in (*first, *second)] == values(0, 20)
+
+
+def test_a_broker_that_hangs_is_noticed(own_broker, drain):
+    """A stopped process takes connections and is silent: an error; awake again, reading goes on."""
     own_broker.create_topic("thumbs")
     own_broker.produce("thumbs", values(0, 10))
     connector = KafkaConnector(
         topics="thumbs", bootstrap_servers=own_broker.address, timeout_seconds=1
     )
-    caught_up, fresh = connector.open(None), connector.open(None)
-    drain(caught_up, close=False)
-    own_broker.stop()
-    for log in (caught_up, fresh):
-        with pytest.raises(UnavailableError, match=r"Kafka at .* does not answer any more"):
+    log = connector.open(None)
+    first, cursor = drain(log, close=False)
+    own_broker.process.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(UnavailableError, match="does not answer any more"):
             drain(log)
+        with pytest.raises(UnavailableError, match="takes connections, but does not answer PLAIN"):
+            connector.open(cursor)
+    finally:
+        own_broker.process.send_signal(signal.SIGCONT)
+    own_broker.produce("thumbs", values(10, 20))
+    second, _ = drain(connector.open(cursor))
+    assert [record.raw for record in (*first, *second)] == values(0, 20)
 
 
 def test_a_port_that_is_no_kafka_is_told_apart(broker, topic):
@@ -133,7 +163,7 @@ def test_a_password_comes_from_the_environment(broker, topic, connect, drain, mo
         security_protocol="SASL_PLAINTEXT",
         sasl_mechanism="PLAIN",
         sasl_username="thumbwheel",
-        sasl_password_env="THUMBWHEEL_TEST_PASSWORD",  # noqa: S106 - a variable's name
+        sasl_password_env="THUMBWHEEL_TEST_PASSWORD",
     )
     monkeypatch.delenv("THUMBWHEEL_TEST_PASSWORD", raising=False)
     with pytest.raises(SourceError, match=r"variable THUMBWHEEL_TEST_PASSWORD.* is not set"):

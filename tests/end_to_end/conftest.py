@@ -62,19 +62,19 @@ def project(tmp_path, tiny_model):
 def thumbwheel():
     """Run the command line in a process of its own."""
 
-    def start(*arguments, cwd, **options):
+    def start(*arguments, cwd, environment=None, **options):
         return subprocess.Popen(
             [sys.executable, "-m", "thumbwheel", *map(str, arguments)],
             cwd=cwd,
-            env={**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1", **(environment or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             **options,
         )
 
-    def run(*arguments, cwd):
-        process = start(*arguments, cwd=cwd)
+    def run(*arguments, cwd, **environment):
+        process = start(*arguments, cwd=cwd, environment=environment)
         out, err = process.communicate(timeout=600)
         return process.returncode, out, err
 

@@ -1,7 +1,9 @@
 """The dataset: split by prompt, capped, reproducible, in TRL's format."""
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,11 +12,15 @@ from thumbwheel.dataset import is_held_out, read_manifest, read_pairs, write_dat
 from thumbwheel.events import content_id, text_identity
 from thumbwheel.tables import PAIRS
 
+CALL = '{"tool_calls":[{"function":{"arguments":{"n":1},"name":"f"},"type":"function"}]}'
 
-def make_pairs(n_prompts, per_prompt=2):
+
+def make_pairs(n_prompts, per_prompt=2, extra=None):
     rows = []
     for number in range(n_prompts):
         prompt = [{"role": "user", "content": f"question {number}"}]
+        if extra and number % 2:
+            prompt.append({"role": "assistant", "content": "", "extra": extra})
         prompt_id, _ = text_identity(prompt, "")
         for index in range(per_prompt):
             rows.append(
@@ -57,9 +63,10 @@ def test_the_side_follows_from_the_words_alone(text, share):
     assert len(sides) == 1
 
 
-def test_the_same_pairs_give_the_same_bytes(tmp_path):
+@pytest.mark.parametrize("extra", [None, CALL])
+def test_the_same_pairs_give_the_same_bytes(tmp_path, extra):
     """Row order does not matter to digest or files; another pair changes the digest."""
-    pairs = make_pairs(50)
+    pairs = make_pairs(50, extra=extra)
     first = write(pairs, tmp_path / "a")
     second = write(pairs.take(list(reversed(range(len(pairs))))), tmp_path / "b")
     assert first.digest == second.digest
@@ -77,13 +84,20 @@ def test_caps_keep_many_prompts_and_the_surest_pairs(tmp_path):
     assert {round(row["confidence"], 9) for row in rows} == {0.82}
 
 
-def test_files_are_in_trl_format_and_read_back(tmp_path):
-    """Sides are lists with one assistant message; `read_pairs` gives back what was written."""
-    pairs = make_pairs(40)
+@pytest.mark.parametrize("extra", [None, CALL])
+def test_files_are_in_trl_format_and_read_back(tmp_path, extra):
+    """Messages are those a chat template takes; `read_pairs` gives back what was written."""
+    pairs = make_pairs(40, extra=extra)
     dataset = write(pairs, tmp_path / "d")
-    row = pq.read_table(dataset.path / "train.parquet").to_pylist()[0]
-    assert row["chosen"][0]["role"] == "assistant"
-    assert row["prompt"][0]["role"] == "user"
+    rows = list(datasets.Dataset(pq.read_table(dataset.path / "train.parquet")))
+    for row in rows:
+        question, *call = row["prompt"]
+        assert question == {"role": "user", "content": question["content"]}
+        assert [len(message) for message in row["chosen"] + row["rejected"]] == [2, 2]
+        for message in call:
+            function = {"arguments": {"n": 1}, "name": "f"}
+            assert message["tool_calls"] == [{"function": function, "type": "function"}]
+    assert len({len(row["prompt"]) for row in rows}) == (2 if extra else 1)
     back = pa.concat_tables([read_pairs(dataset.path / f"{s}.parquet") for s in ("train", "eval")])
     assert back.sort_by("pair_id").equals(pairs.sort_by("pair_id"))
 

@@ -1,14 +1,19 @@
-"""Ingestion: batches, cursors, dead letters, and plugins that change events before storage."""
+"""Ingestion: batches, cursors, dead letters, plugins that change events, and building anew."""
 
 import json
+import os
+import signal
 
 import duckdb
+import psutil
 import pytest
 
 from thumbwheel.config import load_config
-from thumbwheel.errors import PluginError
-from thumbwheel.ingest import ingest_all
+from thumbwheel.errors import BusyError, DataError, PluginError
+from thumbwheel.events import EventParser
+from thumbwheel.ingest import Parsing, expire_parked, ingest_all, rebuild
 from thumbwheel.manager import PluginManager
+from thumbwheel.store import Store
 
 CONFIG = """
 project = "p"
@@ -55,6 +60,10 @@ class Watcher:
         self.lines.append(summary)
 
 
+def manager(config):
+    return PluginManager(config.plugins, config.base_dir)
+
+
 @pytest.fixture
 def run(tmp_path):
     """Write events, ingest them, and return (counts, stored completions, what was shown)."""
@@ -68,7 +77,8 @@ def run(tmp_path):
         (tmp_path / "thumbwheel.toml").write_text(CONFIG + plugins)
         config = load_config(tmp_path / "thumbwheel.toml")
         watcher = Watcher()
-        (counts,) = ingest_all(config, PluginManager(config.plugins, config.base_dir), watcher)
+        with Store(config.store_path) as store:
+            (counts,) = ingest_all(config, manager(config), store, watcher)
         return counts, stored(config), watcher.lines
 
     def stored(config):
@@ -112,3 +122,83 @@ def test_a_failing_processor_fails_closed(run, tmp_path):
     counts, rows, _ = run()
     assert counts.received == 2
     assert [text for text, _ in rows] == ["a", "b", "c", "poison"]
+
+
+def test_nothing_is_stored_behind_a_batch_that_failed(run, tmp_path):
+    """Batches are read ahead; those behind one that failed wait for it, or they would be a gap."""
+    plugins = '[[plugins]]\nuse = "redact.py:Redact"\n'
+    with pytest.raises(PluginError):
+        run("poison", "a", "b", "c", "d", "e", "f", "g", plugins=plugins)
+    config = load_config(tmp_path / "thumbwheel.toml")
+    assert run.stored(config) == []
+    counts, _, _ = run()
+    assert counts.received == counts.stored == 8
+
+
+def test_large_batches_are_parsed_in_workers_and_survive_their_death():
+    """A worker is used, has ended with the block, and one that is killed loses no batch."""
+    raws = [b'{"event_id": "%d", "prompt": "p", "completion": "c"}' % n for n in range(2000)]
+    with Parsing() as parsing:
+        assert len(parsing.submit(EventParser(), raws).result().events) == 2000
+        (worker,) = [p for p in psutil.Process().children() if "spawn_main" in str(p.cmdline())]
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.wait(10)
+        for _ in range(2):
+            assert len(parsing.submit(EventParser(), raws).result().events) == 2000
+        workers = [p for p in psutil.Process().children() if "spawn_main" in str(p.cmdline())]
+    psutil.wait_procs(workers, 10)
+    assert not any(worker.is_running() for worker in workers)
+
+
+def test_parked_votes_expire_by_policy(tmp_path):
+    """A vote without its answer is deleted after the configured time, counted, and stays out."""
+    vote = {"event_id": "v", "generation_id": "g", "score": 1}
+    (tmp_path / "events.jsonl").write_text(json.dumps(vote) + "\n")
+    (tmp_path / "thumbwheel.toml").write_text(CONFIG + "[store]\nexpire_parked_days = 1e-9\n")
+    config = load_config(tmp_path / "thumbwheel.toml")
+    with Store(config.store_path) as store:
+        (received,) = ingest_all(config, manager(config), store, Watcher())
+        assert received.stored == 1
+        expire_parked(config, store)
+        with (tmp_path / "events.jsonl").open("a") as file:
+            file.write(json.dumps(vote) + "\n")
+        ingest_all(config, manager(config), store, Watcher())
+        (counts,) = store.source_counts()
+    assert (counts.received, counts.expired, counts.duplicates) == (2, 1, 1)
+    assert counts.stored == counts.parked == 0
+
+
+def test_a_store_is_built_anew_from_its_sources(run, tmp_path):
+    """The new store holds the same; the old file is kept beside it; a broken one is no obstacle."""
+    run("a", "b", "broken", "c")
+    config = load_config(tmp_path / "thumbwheel.toml")
+    before = run.stored(config)
+    rebuilt = rebuild(config, manager(config), Watcher())
+    assert run.stored(config) == before
+    assert rebuilt.old.is_file()
+    config.store_path.write_bytes(b"no database " * 1000)
+    rebuild(config, manager(config), Watcher())
+    assert run.stored(config) == before
+    (counts,) = rebuilt.sources
+    assert (counts.received, counts.stored, counts.dead_letters) == (4, 3, 1)
+
+
+def test_building_anew_never_loses_events_by_itself(run, tmp_path):
+    """When the sources hold less than a whole store, it is kept, unless that is what is wanted."""
+    run("a", "b", "c")
+    (tmp_path / "events.jsonl").write_text('{"event_id": "d", "prompt": "q", "completion": "d"}\n')
+    config = load_config(tmp_path / "thumbwheel.toml")
+    with pytest.raises(DataError, match="2 of export"):
+        rebuild(config, manager(config), Watcher())
+    assert [text for text, _ in run.stored(config)] == ["a", "b", "c"]
+    assert [path.name for path in config.home.glob("*.duckdb*")] == ["store.duckdb"]
+    rebuild(config, manager(config), Watcher(), force=True)
+    assert [text for text, _ in run.stored(config)] == ["d"]
+
+
+def test_a_store_in_use_is_not_built_anew(run, tmp_path):
+    """While somebody has the store open, rebuilding waits for them."""
+    run("a")
+    config = load_config(tmp_path / "thumbwheel.toml")
+    with Store(config.store_path), pytest.raises(BusyError):
+        rebuild(config, manager(config), Watcher())

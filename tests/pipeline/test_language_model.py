@@ -14,6 +14,7 @@ from tiny import CHAT_TEMPLATE, build_tiny_adapter, build_tiny_model
 from thumbwheel.config import EvaluationConfig
 from thumbwheel.errors import DataError, ModelError
 from thumbwheel.language_model import AdaptedModel, LoadedBase, load_base, model_digest
+from thumbwheel.language_model.encoding import encode
 from thumbwheel.types import Prompt
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -292,6 +293,58 @@ def test_a_template_that_refuses_a_prompt_is_an_input_error(
     (directory / "chat_template.jinja").write_text("{{ raise_exception('no system role') }}")
     with pytest.raises(DataError, match=r"refuses a conversation: no system role"):
         adapted(load_base(directory)).log_probs([user("Hi")], ["Yes."])
+
+
+TOOL_PROMPT: Prompt = [
+    *user("Weather?"),
+    {
+        "role": "assistant",
+        "content": "",
+        "extra": '{"tool_calls": [{"function": {"name": "sky", "arguments": {"at": "Rome"}}}]}',
+    },
+    {"role": "tool", "content": "Sun", "extra": '{"tool_call_id": "c1"}'},
+]
+SHOW_CALLS = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}"
+    "{% if 'tool_calls' in m %}{% for call in m.tool_calls %}{{ call.function.name }}: "
+    "{{ call.function.arguments['at'] }}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def with_template(model_dir: Path, directory: Path, template: str) -> LoadedBase:
+    shutil.copytree(model_dir, directory)
+    (directory / "chat_template.jinja").write_text(template)
+    return load_base(directory)
+
+
+def test_the_template_sees_tool_calls(model_dir: Path, tmp_path: Path) -> None:
+    """Calls are objects in the message that made them, and absent from the others."""
+    base = with_template(model_dir, tmp_path / "model", SHOW_CALLS)
+    ((prompt, completion),) = encode(base, [TOOL_PROMPT], ["Yes."])
+    assert base.tokenizer.decode(prompt) == (
+        "<|im_start|>user\nWeather?<|im_end|>\n<|im_start|>assistant\nsky: Rome<|im_end|>\n"
+        "<|im_start|>tool\nSun<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert base.tokenizer.decode(completion) == "Yes.<|im_end|>\n"
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        (CHAT_TEMPLATE, "a prompt has tool calls, which the chat template in .* does not show"),
+        ("{{ messages[1].tool_calls + 1 }}", "refuses a conversation: .*can only concatenate"),
+        ("{{ messages[1].tool_calls | items | list }}", "refuses a conversation: Can only get"),
+    ],
+)
+def test_a_template_that_cannot_take_tool_calls_is_an_input_error(
+    model_dir: Path, tmp_path: Path, template: str, reason: str
+) -> None:
+    """Whatever the template does about them, one line says so."""
+    base = with_template(model_dir, tmp_path / "model", template)
+    with pytest.raises(DataError, match=reason) as caught:
+        adapted(base).log_probs([TOOL_PROMPT], ["Yes."])
+    assert "\n" not in str(caught.value)
 
 
 def test_progress_counts_up_to_the_whole(base: LoadedBase) -> None:

@@ -1,5 +1,6 @@
 """The evidence: what the card and the page say, and that no text in them becomes markup."""
 
+import json
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -15,6 +16,7 @@ from thumbwheel.types import (
     Estimate,
     EvalReport,
     MetricReport,
+    Prompt,
     Regression,
     RuleResult,
     Sample,
@@ -156,6 +158,20 @@ def test_the_page_shows_what_a_reviewer_needs() -> None:
     ):
         assert expected in text
     assert reader.tags.count("svg") == 1, "a bar for the metric, none for the NaN"
+
+
+def test_the_page_shows_tool_calls() -> None:
+    """A call is a line of its own under who made it, and markup in it stays text."""
+    call = {"function": {"name": "<b>sky</b>", "arguments": {"at": HOSTILE}}}
+    extra = json.dumps({"tool_calls": [call], "name": "<i>Ann</i>"})
+    prompt: Prompt = [{"role": "assistant", "content": "", "extra": extra}]
+    page = evidence_page(a_report(), [Sample(prompt, "a", "b")])
+    reader = Reader(page)
+    assert (
+        "→ <b>sky</b>(" + json.dumps({"at": HOSTILE}, separators=(",", ":")) + ")" in reader.texts
+    )
+    assert "assistant <i>Ann</i>" in reader.texts
+    assert not {"b", "i", "script", "a"} & set(reader.tags)
 
 
 def test_the_page_loads_and_runs_nothing() -> None:

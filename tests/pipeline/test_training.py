@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from tiny import build_tiny_model
 
-from thumbwheel.config import EvaluationConfig, TrainingConfig
+from thumbwheel import tables
+from thumbwheel.config import DatasetConfig, EvaluationConfig, TrainingConfig
+from thumbwheel.dataset import read_pairs, write_dataset
 from thumbwheel.errors import ConfigError, DataError, TrainingError
 from thumbwheel.language_model import AdaptedModel, load_base, without_migration_warnings
 from thumbwheel.language_model.encoding import encode
@@ -283,6 +286,61 @@ def test_checkpointing_gives_the_same_adapter(job: TrainJob) -> None:
     recomputed = load_file(again.adapter / "adapter_model.safetensors")
     for name, tensor in kept.items():
         assert tensor.numpy() == pytest.approx(recomputed[name].numpy(), abs=1e-5)
+
+
+def write_tool_pairs(path: Path) -> Path:
+    extra = '{"tool_calls":[{"function":{"arguments":{"at":"Rome"},"name":"sky"}}]}'
+    chats = [[{"role": "user", "content": f"{n}?"}] for n in range(4)]
+    chats[1:3] = [[*c, {"role": "assistant", "content": "", "extra": extra}] for c in chats[1:3]]
+    rows = [
+        dict.fromkeys(tables.PAIRS.names, f"{n}")
+        | {"prompt": chat, "chosen": f"Yes {n}.", "rejected": "No.", "confidence": 0.9}
+        for n, chat in enumerate(chats)
+    ]
+    pairs = pa.Table.from_pylist(rows, schema=tables.PAIRS)
+    return write_dataset(pairs, path, DatasetConfig(held_out=1e-9), {}).path / "train.parquet"
+
+
+def test_training_sees_the_tool_calls_that_evaluation_sees(model_dir: Path, tmp_path: Path) -> None:
+    """From a dataset's file TRL makes the token ids that `encode` makes of the pairs."""
+    from datasets import Dataset
+
+    from thumbwheel.training.trainer import Trainer, lora_config, trainer_arguments
+
+    directory = Path(shutil.copytree(model_dir, tmp_path / "model"))
+    (directory / "chat_template.jinja").write_text(
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}{% if 'tool_calls' in m %}"
+        "{{ m.tool_calls[0].function.arguments['at'] }}{% endif %}<|im_end|>{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    file = write_tool_pairs(tmp_path / "dataset")
+    job = TrainJob(directory, file, tmp_path / "run", CONFIG)
+    base = load_base(directory)
+    pairs = read_pairs(file)
+    with without_migration_warnings():
+        dataset = Trainer(
+            progress=lambda step, total, loss: None,
+            model=base.model,
+            args=trainer_arguments(CONFIG, job.out_dir, max_length=128),
+            train_dataset=Dataset(pq.read_table(file)),
+            processing_class=base.tokenizer,
+            peft_config=lora_config(CONFIG),
+        ).train_dataset
+    prompts, chosen = pairs["prompt"].to_pylist(), pairs["chosen"].to_pylist()
+    assert sum("Rome" in base.tokenizer.decode(ids) for ids in dataset["prompt_ids"]) == 2
+    assert encode(base, prompts, chosen) == list(
+        zip(dataset["prompt_ids"], dataset["chosen_ids"], strict=True)
+    )
+    assert train(job).n_pairs == 4
+
+
+def test_a_template_that_does_not_show_tool_calls_is_an_input_error(
+    job: TrainJob, tmp_path: Path
+) -> None:
+    """Rather than train on conversations with holes in them, it stops in one line."""
+    file = write_tool_pairs(tmp_path / "dataset")
+    with pytest.raises(DataError, match="has tool calls, which the chat template"):
+        train(TrainJob(job.base, file, job.out_dir, job.config))
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,20 @@
-"""The commands. Each is a few lines over the engine; heavy imports wait until they are needed."""
+"""The commands around cycles.
+
+Each is a few lines over the engine; heavy imports wait until they are needed.
+"""
 
 import tempfile
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from thumbwheel.config import Config, load_config
+from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, make_console
+from thumbwheel.cli.store_commands import store_commands, stored
+from thumbwheel.config import load_config
 from thumbwheel.errors import DataError, InputError
-
-if TYPE_CHECKING:
-    from thumbwheel.store import Store
 
 __all__ = ["app"]
 
@@ -27,15 +28,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
 )
-
-ConfigOption = Annotated[
-    Path, typer.Option("--config", "-c", help="The configuration file.", show_default=True)
-]
-DEFAULT_CONFIG = Path("thumbwheel.toml")
-
-
-def _console() -> Console:
-    return Console(highlight=False)
 
 
 def _show_version(wanted: bool) -> None:
@@ -66,25 +58,12 @@ def init(
         raise InputError(f"{path} is there already; give another path, or --force to replace it")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(TEMPLATE, encoding="utf-8")
-    _console().print(
+    make_console().print(
         f"Wrote {path}. Say in it where your feedback and your model are, then run\n"
         f"  thumbwheel ingest -c {path}    to read the feedback\n"
         f"  thumbwheel pairs -c {path}     to see the pairs it makes\n"
         f"  thumbwheel cycle -c {path}     to train, evaluate and decide"
     )
-
-
-@app.command()
-def ingest(config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Read every source until it is caught up."""
-    from thumbwheel.cli.progress import StageDisplay
-    from thumbwheel.ingest import ingest_all
-    from thumbwheel.manager import PluginManager
-
-    settings = load_config(config)
-    plugins = PluginManager(settings.plugins, settings.base_dir)
-    with StageDisplay(_console()) as display:
-        ingest_all(settings, plugins, display)
 
 
 @app.command()
@@ -101,9 +80,9 @@ def pairs(
 
     settings = load_config(config)
     plugins = PluginManager(settings.plugins, settings.base_dir)
-    console = _console()
+    console = make_console()
     with tempfile.TemporaryDirectory() as scratch, StageDisplay(console) as display:
-        with _store(settings) as store:
+        with stored(settings) as store:
             snapshot = store.snapshot(Path(scratch) / "snapshot.parquet")
         display.stage("pair")
         pairing = pair_snapshot(snapshot.path, plugins, display.progress)
@@ -125,28 +104,13 @@ def cycle(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
     settings = load_config(config)
     plugins = PluginManager(settings.plugins, settings.base_dir)
-    console = _console()
+    console = make_console()
     with StageDisplay(console) as display:
         outcome = run_cycle(settings, plugins, display)
     if isinstance(outcome, NothingNew):
         print_nothing_new(console, outcome.cycle_id, f"-c {config}")
     else:
         print_report(console, outcome, f"-c {config}")
-
-
-@app.command()
-def status(config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Show what has been received, what became of it, the champion and the latest cycles."""
-    from thumbwheel.cli.reports import print_status
-    from thumbwheel.cycle.journal import list_cycles
-    from thumbwheel.registry import open_registry
-
-    settings = load_config(config)
-    with _store(settings) as store:
-        sources, votes = store.source_counts(), store.vote_counts()
-        reasons = store.dead_letter_reasons(5)
-    champion = open_registry(settings).champion_version()
-    print_status(_console(), sources, votes, reasons, champion, list_cycles(settings.home))
 
 
 @app.command()
@@ -160,7 +124,7 @@ def show(
 
     settings = load_config(config)
     journal, report = find_report(settings.home, cycle)
-    console = _console()
+    console = make_console()
     print_report(console, report, f"-c {config}")
     console.print(f"\nThe report as a file: {journal.path / 'report.json'}", soft_wrap=True)
 
@@ -175,7 +139,7 @@ def plugins(config: ConfigOption = DEFAULT_CONFIG) -> None:
     if config.exists() or config != DEFAULT_CONFIG:
         settings = load_config(config)
         loaded = PluginManager(settings.plugins, settings.base_dir).infos
-    print_plugins(_console(), loaded)
+    print_plugins(make_console(), loaded)
 
 
 @app.command()
@@ -194,7 +158,7 @@ def ui(
     if report.model_version is None:
         raise DataError(f"the cycle {report.cycle_id} has no model version in MLflow")
     registry = open_registry(settings)
-    console = _console()
+    console = make_console()
     if not settings.tracking_uri.startswith("sqlite:"):
         page = registry.version_page(settings.tracking_uri, report.model_version)
         console.print(page, soft_wrap=True)
@@ -245,7 +209,7 @@ def demo(
         spam_raters=spam,
         missing_sides=missing_sides,
     )
-    console = _console()
+    console = make_console()
     with StageDisplay(console) as display:
         config = prepare_demo(directory, options, display)
         settings = load_config(config)
@@ -258,11 +222,4 @@ def demo(
         print_demo_summary(console, outcome)
 
 
-def _store(settings: Config) -> "Store":
-    """Open the store for reading; it must be there."""
-    from thumbwheel.store import Store
-
-    path = settings.store_path
-    if not path.exists():
-        raise DataError(f"nothing has been ingested into {settings.home}; run `thumbwheel ingest`")
-    return Store(path)
+app.add_typer(store_commands)

@@ -17,7 +17,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from thumbwheel.cycle.journal import CycleJournal
+from thumbwheel.events import readable
 from thumbwheel.manager import (
     CONNECTORS_GROUP,
     PLUGINS_GROUP,
@@ -26,16 +26,17 @@ from thumbwheel.manager import (
     option_infos,
 )
 from thumbwheel.pairing import Pairing
-from thumbwheel.store import Snapshot, SourceCounts, VoteCounts
+from thumbwheel.store import Snapshot
 from thumbwheel.types import CycleReport
 
 __all__ = [
+    "champion_name",
+    "make_table",
     "print_demo_summary",
     "print_nothing_new",
     "print_pairing",
     "print_plugins",
     "print_report",
-    "print_status",
 ]
 
 
@@ -49,8 +50,15 @@ def _program() -> str:
     return f"{os.path.relpath(sys.executable)} -m thumbwheel"
 
 
-def _table(title: str, *columns: str, numbers: Sequence[str] = ()) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+def make_table(title: str, *columns: str, numbers: Sequence[str] = ()) -> Table:
+    """Return a table in this project's style; `numbers` are columns aligned to the right."""
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        min_width=len(title) + 1,
+    )
     for column in (*columns, *numbers):
         table.add_column(column, justify="right" if column in numbers else "left")
     return table
@@ -60,12 +68,12 @@ def print_report(console: Console, report: CycleReport, options: str) -> None:
     """Print a finished cycle: data, metrics, rules, decision, and what to do next."""
     _print_flow(console, report)
     _print_metrics(console, report)
-    rules = _table("The gate's rules", "", "rule", "what was seen")
+    rules = make_table("The gate's rules", "", "rule", "what was seen")
     for result in report.decision.reasons:
         mark = "[green]✓[/]" if result.passed else "[red]✗[/]"
         rules.add_row(mark, escape(result.rule), escape(result.reason))
     console.print(rules)
-    champion = _champion(report.champion_before)
+    champion = champion_name(report.champion_before)
     if report.outcome == "promoted":
         verdict = (
             f"[bold green]Promoted.[/] Version {report.model_version} of {escape(report.project)} "
@@ -119,7 +127,7 @@ def print_nothing_new(console: Console, cycle_id: str, options: str) -> None:
 
 def _print_flow(console: Console, report: CycleReport) -> None:
     data, dataset = report.data, report.dataset
-    flow = _table(f"Cycle {report.cycle_id}: from events to pairs", "", numbers=["count"])
+    flow = make_table(f"Cycle {report.cycle_id}: from events to pairs", "", numbers=["count"])
     received = {
         key: sum(source[key] for source in data["sources"])
         for key in ("received", "duplicates", "dead_letters", "dropped")
@@ -174,7 +182,7 @@ def _add_losses(table: Table, losses: Mapping[str, int]) -> None:
 def _print_metrics(console: Console, report: CycleReport) -> None:
     has_champion = report.champion_before is not None
     interval = f"{report.evaluation.confidence:.0%} interval"
-    table = _table(
+    table = make_table(
         f"Measured on {report.evaluation.n_prompts:,} held-out prompts",
         "metric",
         numbers=[
@@ -210,7 +218,8 @@ def _number(value: float, *, sign: bool = False) -> str:
     return f"{value:+.3f}" if sign else f"{value:.3f}"
 
 
-def _champion(version: str | None) -> str:
+def champion_name(version: str | None) -> str:
+    """Return how to call the champion."""
     return "the base model" if version is None else f"version {version}"
 
 
@@ -218,13 +227,13 @@ def print_pairing(
     console: Console, snapshot: Snapshot, pairing: Pairing, *, limit: int, show_dropped: bool
 ) -> None:
     """Print what became of the rated completions, and some pairs side by side."""
-    table = _table("What became of the rated answers", "", numbers=["answers"])
+    table = make_table("What became of the rated answers", "", numbers=["answers"])
     table.add_row("rated", f"{snapshot.n_completions:,}")
     for reason, count in pairing.completions.items():
         table.add_row(f"  {escape(reason)}", f"{count:,}")
     console.print(table)
     proposed = len(pairing.pairs) + len(pairing.dropped)
-    table = _table("What became of the proposed pairs", "", numbers=["pairs"])
+    table = make_table("What became of the proposed pairs", "", numbers=["pairs"])
     table.add_row("proposed", f"{proposed:,}")
     _add_losses(table, pairing.drop_reasons())
     table.add_row("kept", f"{len(pairing.pairs):,}")
@@ -240,7 +249,8 @@ def _print_pair(console: Console, row: Mapping[str, Any]) -> None:
         Text(f"P(chosen is better) {row['confidence']:.2f} · {row['plugin']}{reason}"), style="dim"
     )
     for message in row["prompt"]:
-        console.print(Text(f"{message['role']}: {_clip(message['content'])}", style="dim"))
+        speaker, text = readable(message)
+        console.print(Text(f"{_clip(speaker)}: {_clip(text)}", style="dim"))
     console.print(
         Columns(
             [
@@ -253,47 +263,14 @@ def _print_pair(console: Console, row: Mapping[str, Any]) -> None:
     )
 
 
+# Users' texts must not steer the terminal: control characters are shown as pictures of themselves.
+_PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
+_PICTURES |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+
+
 def _clip(text: str, limit: int = 400) -> str:
-    return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"
-
-
-def print_status(
-    console: Console,
-    sources: Sequence[SourceCounts],
-    votes: VoteCounts,
-    dead_letters: Sequence[tuple[str, int, str]],
-    champion: str | None,
-    cycles: Sequence[CycleJournal],
-) -> None:
-    """Print the balance of what was received, the champion and the latest cycles."""
-    names = ["received", "stored", "duplicates", "dead letters", "dropped"]
-    table = _table("Sources", "source", numbers=names)
-    for counts in sources:
-        numbers = (
-            counts.received,
-            counts.stored,
-            counts.duplicates,
-            counts.dead_letters,
-            counts.dropped,
-        )
-        table.add_row(escape(counts.source), *(f"{number:,}" for number in numbers))
-    console.print(table)
-    for reason, count, position in dead_letters:
-        console.print(f"  [dim]{count:,} × {escape(reason)} (first at {escape(position)})[/]")
-    console.print(
-        f"[bold]Votes[/]  {votes.votes:,}: {votes.counted:,} count, {votes.superseded:,} changed "
-        f"later, {votes.withdrawn:,} withdrawn, {votes.parked:,} waiting for their answer"
-    )
-    console.print(f"[bold]Champion[/]  {_champion(champion)}")
-    table = _table("Latest cycles", "cycle", "started", "outcome", "version")
-    for journal in cycles[:10]:
-        plan, report = journal.plan, journal.report
-        if plan is None:
-            continue
-        outcome = report.outcome if report else "failed" if journal.failure else "unfinished"
-        version = (report.model_version if report else None) or ""
-        table.add_row(plan.cycle_id, f"{plan.started_at:%Y-%m-%d %H:%M}", outcome, version)
-    console.print(table)
+    shown = text[:limit].translate(_PICTURES)
+    return shown if len(text) <= limit else f"{shown}… ({len(text):,} characters)"
 
 
 def print_plugins(console: Console, loaded: Sequence[PluginInfo]) -> None:

@@ -2,24 +2,23 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from thumbwheel.client import open_store
 from thumbwheel.config import Config
 from thumbwheel.cycle.journal import CycleJournal, CyclePlan, list_cycles
 from thumbwheel.dataset import read_manifest, read_pairs, write_dataset
-from thumbwheel.errors import BusyError, DataError, InputError, StaleEvidenceError, TrainingError
+from thumbwheel.errors import DataError, InputError, StaleEvidenceError, TrainingError
 from thumbwheel.evaluation import Evaluation, evaluate
 from thumbwheel.events import content_id
 from thumbwheel.gate import decide
 from thumbwheel.ingest import ingest_all
 from thumbwheel.language_model import AdaptedModel, load_base, model_digest
+from thumbwheel.locks import only_one
 from thumbwheel.manager import PluginManager
 from thumbwheel.pairing import Pairing, pair_snapshot
 from thumbwheel.registry import Candidate, Registry, open_registry
@@ -61,7 +60,8 @@ def run_cycle(
         TrainingError: Training diverged.
     """
     config.home.mkdir(parents=True, exist_ok=True)
-    with _only_one(config.home):
+    busy = f"another cycle is running on {config.home}; wait until it has finished"
+    with only_one(config.home / "cycle.lock", busy):
         registry = open_registry(config)
         champion = registry.champion_version()
         shape = content_id(
@@ -71,8 +71,7 @@ def run_cycle(
         )
         journal = _unfinished(config.home, shape, champion)
         if journal is None:
-            ingest_all(config, plugins, observer)
-            begun = _begin(config, shape, champion, observer)
+            begun = _begin(config, plugins, shape, champion, observer)
             if isinstance(begun, NothingNew):
                 return begun
             journal = begun
@@ -89,21 +88,6 @@ def run_cycle(
         return report
 
 
-@contextmanager
-def _only_one(home: Path) -> Iterator[None]:
-    lock = FileLock(home / "cycle.lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout as error:
-        raise BusyError(
-            f"another cycle is running on {home}; wait until it has finished"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _unfinished(home: Path, shape: str, champion: str | None) -> CycleJournal | None:
     """Return the cycle that was interrupted under the same conditions."""
     for journal in list_cycles(home):
@@ -116,13 +100,16 @@ def _unfinished(home: Path, shape: str, champion: str | None) -> CycleJournal | 
 
 
 def _begin(
-    config: Config, shape: str, champion: str | None, observer: Observer
+    config: Config, plugins: PluginManager, shape: str, champion: str | None, observer: Observer
 ) -> CycleJournal | NothingNew:
-    observer.stage("snapshot")
     cycles = config.home / "cycles"
     cycles.mkdir(exist_ok=True)
-    begun = time.monotonic()
-    with Store(config.store_path) as store:
+    with open_store(config) as store:
+        # An owner reads the sources all the time.
+        if isinstance(store, Store):
+            ingest_all(config, plugins, store, observer)
+        observer.stage("snapshot")
+        begun = time.monotonic()
         snapshot = store.snapshot(cycles / ".snapshot.parquet")
         sources = store.source_counts()
     observer.done(

@@ -257,4 +257,6 @@ def _n_logits(rows: Sequence[tuple[object, list[int], list[int]]]) -> int:
 
 
 def _key(prompt: Prompt) -> str:
-    return json.dumps([[message["role"], message["content"]] for message in prompt])
+    return json.dumps(
+        [[m["role"], m["content"], *([m["extra"]] if m.get("extra") else [])] for m in prompt]
+    )

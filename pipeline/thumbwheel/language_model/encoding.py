@@ -10,8 +10,10 @@ differently.
 
 from collections.abc import Sequence
 from itertools import takewhile
+from typing import Any
 
 from thumbwheel.errors import DataError
+from thumbwheel.events import to_chat
 from thumbwheel.language_model.loading import LoadedBase
 from thumbwheel.types import Prompt
 
@@ -26,13 +28,14 @@ def encode(
     Raises:
         DataError: The chat template refuses a prompt.
     """
-    conversations: list[Prompt] = [
-        [*prompt, {"role": "assistant", "content": completion}]
-        for prompt, completion in zip(prompts, completions, strict=True)
+    chats = [to_chat(prompt) for prompt in prompts]
+    conversations = [
+        [*chat, {"role": "assistant", "content": completion}]
+        for chat, completion in zip(chats, completions, strict=True)
     ]
     pairs = []
     for prompt, whole in zip(
-        encode_prompts(base, prompts),
+        _render(base, chats, add_generation_prompt=True),
         _render(base, conversations, add_generation_prompt=False),
         strict=True,
     ):
@@ -49,25 +52,32 @@ def encode_prompts(base: LoadedBase, prompts: Sequence[Prompt]) -> list[list[int
     Raises:
         DataError: The chat template refuses a prompt.
     """
-    return _render(base, prompts, add_generation_prompt=True)
+    return _render(base, [to_chat(prompt) for prompt in prompts], add_generation_prompt=True)
 
 
 def _render(
-    base: LoadedBase, conversations: Sequence[Prompt], *, add_generation_prompt: bool
+    base: LoadedBase, chats: Sequence[list[dict[str, Any]]], *, add_generation_prompt: bool
 ) -> list[list[int]]:
-    from jinja2 import TemplateError
-
-    if not conversations:
+    if not chats:
         return []
+    template = base.tokenizer.chat_template
+    if "tool_calls" not in str(template) and any("tool_calls" in m for chat in chats for m in chat):
+        raise DataError(
+            f"a prompt has tool calls, which the chat template in {base.path} does not show; "
+            "leave out such prompts, or use another base model"
+        )
     try:
         ids: list[list[int]] = base.tokenizer.apply_chat_template(
-            [list(conversation) for conversation in conversations],
-            add_generation_prompt=add_generation_prompt,
-            return_dict=False,
+            list(chats), add_generation_prompt=add_generation_prompt, return_dict=False
         )
-    except TemplateError as error:
+    except Exception as error:
+        # A template is a program of its own: given what it does not foresee, it raises anything.
         raise DataError(
-            f"the chat template in {base.path} refuses a conversation: {error}; "
+            f"the chat template in {base.path} refuses a conversation: {_one_line(error)}; "
             "leave out prompts of that form, or use another base model"
         ) from error
     return ids
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

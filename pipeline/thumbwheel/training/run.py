@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from thumbwheel.dataset import rich_prompts
 from thumbwheel.errors import ConfigError, DataError, TrainingError
 from thumbwheel.language_model import LoadedBase, load_base, without_migration_warnings
+from thumbwheel.language_model.encoding import encode_prompts
 from thumbwheel.training.checkpoints import checkpoint_dir, last_checkpoint
 from thumbwheel.training.job import Progress, TrainJob, TrainResult
 
@@ -98,6 +100,8 @@ def _build(
 
     from thumbwheel.training.trainer import Trainer, lora_config, trainer_arguments
 
+    # Inside of TRL, what a template raises about tool calls could not be told from other errors.
+    encode_prompts(base, rich_prompts(pairs))
     datasets.disable_progress_bars()
     logging.getLogger("trl").setLevel(logging.ERROR)
     max_length = min(job.config.max_length, base.context_length)

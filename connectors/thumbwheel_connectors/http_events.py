@@ -1,0 +1,73 @@
+"""From the body of a request to lines of the log, every event checked."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import pydantic_core
+from starlette.exceptions import HTTPException
+
+from thumbwheel.events import EventParser, MalformedRecordError
+
+__all__ = ["Kind", "parse_body", "to_lines"]
+
+Kind = Literal["feedback", "generations"]
+
+_PARSER = EventParser()
+
+
+def parse_body(body: bytes | bytearray) -> list[Any]:
+    """Return the events of a body: those of a JSON array, or the one that the body is.
+
+    Raises:
+        HTTPException: 400, it is not JSON.
+    """
+    try:
+        value = pydantic_core.from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise HTTPException(400, f"the body is not JSON: {error}") from error
+    return value if isinstance(value, list) else [value]
+
+
+def to_lines(events: Sequence[Any], kind: Kind, key: str | None, received_at: float) -> bytes:
+    """Return the events as lines of the log.
+
+    Each line is the event as it was sent, with `event_id` and `received_at`. An event without an id
+    is named after the request's key and its place there, so that a repeated request names it alike;
+    without a key, after its content.
+
+    Args:
+        events: What `parse_body` gave.
+        kind: The route. It is part of the name, as one key may be used on both.
+        key: What the sender says is the same in a repeated request.
+        received_at: Seconds since 1970.
+
+    Raises:
+        HTTPException: 422, one of them is not what the route takes; the message names it.
+    """
+    lines = []
+    for index, event in enumerate(events):
+        try:
+            lines.append(_to_line(event, kind, key and f"{kind}/{key}/{index}", received_at))
+        except MalformedRecordError as error:
+            which = f"event {index} (counted from 0)" if len(events) > 1 else "the event"
+            raise HTTPException(422, f"nothing was taken: {which} is not valid: {error}") from error
+    return b"\n".join([*lines, b""])
+
+
+def _to_line(event: Any, kind: Kind, name: str | None, received_at: float) -> bytes:
+    if not isinstance(event, dict):
+        raise MalformedRecordError("it is not a JSON object")
+    if name is not None and event.get("event_id") is None:
+        event = event | {"event_id": name}
+    raw = pydantic_core.to_json(event)
+    row = _PARSER.parse(raw)
+    assert row is not None  # noqa: S101 - only a mapping ignores records
+    if kind == "generations" and row["prompt"] is None:
+        raise MalformedRecordError("an answer needs `prompt` and `completion`")
+    if kind == "feedback" and not (row["is_vote"] or row["comment"] or row["correction"]):
+        raise MalformedRecordError(
+            "feedback needs one of `score`, `withdrawn`, `comment` and `correction`"
+        )
+    noted = event | {"event_id": row["event_id"], "received_at": received_at}
+    # What is infinite has been refused wherever it is not ignored.
+    return pydantic_core.to_json(noted, inf_nan_mode="null")

@@ -1,0 +1,244 @@
+"""What the receiver says about itself: the OpenAPI document, and a page that needs no network."""
+
+import html
+import json
+from typing import Any
+
+__all__ = ["MAX_BATCH", "describe", "docs_page"]
+
+MAX_BATCH = 1000
+"""The most events in a request."""
+
+
+def _text(description: str) -> dict[str, Any]:
+    return {"type": ["string", "null"], "description": description}
+
+
+_MESSAGE = {
+    "role": {"type": "string", "examples": ["user"]},
+    "content": _text("null only beside tool_calls."),
+    "name": _text("Who speaks, or which tool."),
+    "tool_call_id": _text("The call that a tool's message answers."),
+    "tool_calls": {
+        "type": ["array", "null"],
+        "items": {"type": "object"},
+        "description": "As in OpenAI's chat format.",
+    },
+}
+
+
+_EVENT = {
+    "event_id": _text(
+        "Identity of the event; one that comes again is ignored. Without it, the header webhook-id "
+        "or Idempotency-Key names the event, else its content does."
+    ),
+    "generation_id": _text(
+        "Identity of the answer. Needed when the vote comes in another event than the answer."
+    ),
+    "prompt": {
+        "description": "What the model was asked: text, or chat messages.",
+        "anyOf": [
+            {"type": "string"},
+            {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Message"}},
+            {"type": "null"},
+        ],
+    },
+    "completion": _text("What the model answered."),
+    "model_version": _text("What produced it."),
+    "score": {
+        "type": ["number", "null"],
+        "minimum": -1,
+        "maximum": 1,
+        "description": "The vote; a thumb is +1 or -1. null is no vote.",
+    },
+    "withdrawn": {
+        "type": ["boolean", "null"],
+        "description": "true takes the rater's earlier vote back.",
+    },
+    "rater_id": _text("Who voted. Without it, every vote is a rater of its own."),
+    "comment": _text("The rater's words."),
+    "correction": _text("The rater's own better answer."),
+    "comparison_id": _text("Ties the votes of one side-by-side choice."),
+    "occurred_at": {
+        "type": ["string", "number", "null"],
+        "description": "ISO 8601, or seconds or milliseconds since 1970.",
+    },
+    "metadata": {"type": ["object", "null"], "description": "Kept as it is."},
+}
+
+_GENERATION_EXAMPLE = {
+    "event_id": "gen-7f3a",
+    "generation_id": "7f3a",
+    "prompt": [{"role": "user", "content": "How do I undo a commit?"}],
+    "completion": "Use git revert.",
+    "model_version": "assistant-12",
+    "occurred_at": "2026-03-01T12:00:00Z",
+}
+_FEEDBACK_EXAMPLE = {
+    "event_id": "vote-1",
+    "generation_id": "7f3a",
+    "rater_id": "user-17",
+    "score": -1,
+    "comment": "That keeps the commit.",
+    "occurred_at": "2026-03-01T12:00:40Z",
+}
+
+_ERRORS = {
+    "400": "The body is not JSON.",
+    "401": "No key or signature, or one that is not in force.",
+    "408": "The body did not come in time.",
+    "413": "The body is too large, or the batch has too many events.",
+    "415": "The body is compressed, or its Content-Type is not application/json.",
+    "422": "An event is not valid; nothing of the request was taken.",
+    "429": "Too many events in a time; Retry-After says when to go on.",
+    "503": "The events could not be written to disk; Retry-After says when to send them again.",
+}
+_WITH_RETRY_AFTER = frozenset({"429", "503"})
+
+
+def describe(max_body_bytes: int) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of a receiver."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Thumbwheel receiver",
+            "version": "1",
+            "description": (
+                "Takes feedback events. 202 means that they are on disk. A request that was not "
+                "answered, or with 429 or 503, should be sent again, the same as before: an event "
+                f"is counted once. A body has at most {max_body_bytes} bytes and {MAX_BATCH} "
+                "events."
+            ),
+        },
+        "security": [{"bearer": []}, {"webhook": []}, {}],
+        "paths": {
+            "/v1/feedback": {
+                "post": _operation(
+                    "feedback", "Send votes, comments, corrections", _FEEDBACK_EXAMPLE
+                )
+            },
+            "/v1/generations": {
+                "post": _operation("generations", "Send answers of the model", _GENERATION_EXAMPLE)
+            },
+            "/livez": {
+                "get": {
+                    "operationId": "livez",
+                    "summary": "Tell that the receiver runs",
+                    "security": [],
+                    "responses": {"200": {"description": "It does."}},
+                }
+            },
+        },
+        "components": {
+            "schemas": {
+                "Message": {
+                    "type": "object",
+                    "required": ["role"],
+                    "properties": _MESSAGE,
+                },
+                "Event": {
+                    "type": "object",
+                    "description": "An answer, a vote on one, or both. Other keys are ignored.",
+                    "properties": _EVENT,
+                },
+                "Accepted": {
+                    "type": "object",
+                    "required": ["accepted"],
+                    "properties": {"accepted": {"type": "integer", "minimum": 1}},
+                },
+                "Error": {
+                    "type": "object",
+                    "required": ["error"],
+                    "properties": {"error": {"type": "string"}},
+                },
+            },
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "webhook": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "webhook-signature",
+                    "description": (
+                        "Standard Webhooks: webhook-id, webhook-timestamp and webhook-signature, "
+                        "see https://www.standardwebhooks.com"
+                    ),
+                },
+            },
+        },
+    }
+
+
+def _operation(name: str, summary: str, example: dict[str, Any]) -> dict[str, Any]:
+    event = {"$ref": "#/components/schemas/Event"}
+    batch = {"type": "array", "minItems": 1, "maxItems": MAX_BATCH, "items": event}
+    second = example | {"event_id": f"{example['event_id']}b", "generation_id": "7f3b"}
+    return {
+        "operationId": name,
+        "summary": summary,
+        "description": "One event, or a JSON array of events: all of them are taken, or none.",
+        "parameters": [
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "schema": {"type": "string", "maxLength": 256},
+                "description": "Names the events that have no event_id; the same in a retry.",
+            }
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {"oneOf": [event, batch]},
+                    "examples": {
+                        "one": {"summary": "One event", "value": example},
+                        "batch": {"summary": "A batch", "value": [example, second]},
+                    },
+                }
+            },
+        },
+        "responses": {
+            "202": {
+                "description": "The events are on disk.",
+                "content": _json("Accepted"),
+            }
+        }
+        | {status: _error(status, text) for status, text in _ERRORS.items()},
+    }
+
+
+def _error(status: str, description: str) -> dict[str, Any]:
+    response = {"description": description, "content": _json("Error")}
+    if status in _WITH_RETRY_AFTER:
+        seconds = {"schema": {"type": "integer"}, "description": "Seconds."}
+        response["headers"] = {"Retry-After": seconds}
+    return response
+
+
+def _json(schema: str) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
+def docs_page(document: dict[str, Any]) -> str:
+    """Return the document as a page for people, without scripts."""
+    parts = [f"<h1>{html.escape(document['info']['title'])}</h1>"]
+    parts.append(f"<p>{html.escape(document['info']['description'])}</p>")
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            parts.append(f"<h2>{method.upper()} {path}</h2><p>{operation['summary']}.</p>")
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+            for example in body.get("examples", {}).values():
+                text = html.escape(json.dumps(example["value"], indent=2))
+                parts.append(f"<p>{example['summary']}:</p><pre>{text}</pre>")
+            parts += ["<dl>", *map(_answer, operation["responses"].items()), "</dl>"]
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Thumbwheel receiver</title>'
+        "<style>body{font:16px/1.5 sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}"
+        "pre{background:#eee;padding:1rem;overflow:auto}dt{float:left;width:3rem}</style>"
+        f"{''.join(parts)}"
+        '<p>For programs: <a href="/openapi.json">/openapi.json</a></p></html>'
+    )
+
+
+def _answer(response: tuple[str, dict[str, Any]]) -> str:
+    status, described = response
+    return f"<dt>{status}</dt><dd>{html.escape(described['description'])}</dd>"

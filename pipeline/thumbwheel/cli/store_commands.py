@@ -1,0 +1,187 @@
+"""The commands around the store: fill it, hold it, ask it, mend it."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, make_console
+from thumbwheel.config import Config, load_config
+from thumbwheel.errors import BusyError, DataError
+
+if TYPE_CHECKING:
+    from thumbwheel.client import RemoteStore
+    from thumbwheel.store import Store
+
+__all__ = ["store_commands", "stored"]
+
+PANEL = "Events"
+
+store_commands = typer.Typer()
+dead_letter_commands = typer.Typer(no_args_is_help=True)
+
+SourceOption = Annotated[str | None, typer.Option("--source", help="Only of this source.")]
+
+
+@contextmanager
+def stored(settings: Config) -> "Iterator[Store | RemoteStore]":
+    """Open the store for reading, whoever holds it; it must be there."""
+    from thumbwheel.client import open_store
+
+    if settings.serve.url is None and not settings.store_path.exists():
+        raise DataError(f"nothing has been ingested into {settings.home}; run `thumbwheel ingest`")
+    with open_store(settings) as store:
+        yield store
+
+
+@store_commands.command(rich_help_panel=PANEL)
+def ingest(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Read every source until it is caught up."""
+    from thumbwheel.cli.progress import StageDisplay
+    from thumbwheel.client import RemoteStore, open_store
+    from thumbwheel.ingest import ingest_all
+    from thumbwheel.manager import PluginManager
+
+    settings = load_config(config)
+    plugins = PluginManager(settings.plugins, settings.base_dir)
+    with StageDisplay(make_console()) as display, open_store(settings) as store:
+        if isinstance(store, RemoteStore):
+            raise BusyError(
+                f"`thumbwheel serve` at {store.url} reads the sources all the time; "
+                "`thumbwheel status` shows how far it is"
+            )
+        ingest_all(settings, plugins, store, display)
+
+
+@store_commands.command(rich_help_panel=PANEL)
+def serve(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Hold the store and read every source continuously, until SIGTERM or Ctrl-C.
+
+    Meanwhile every other command asks this process, by itself.
+    """
+    from thumbwheel.manager import PluginManager
+    from thumbwheel.serve import serve as run
+    from thumbwheel.serve.logs import configure_logs
+
+    settings = load_config(config)
+    plugins = PluginManager(settings.plugins, settings.base_dir)
+    configure_logs()
+    run(settings, plugins)
+
+
+@store_commands.command(rich_help_panel=PANEL)
+def status(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Show what has been received, what became of it, the champion and the latest cycles."""
+    from thumbwheel.cli.store_reports import print_status
+    from thumbwheel.client import RemoteStore
+    from thumbwheel.cycle.journal import list_cycles
+    from thumbwheel.registry import open_registry
+
+    settings = load_config(config)
+    with stored(settings) as store:
+        sources, votes = store.source_counts(), store.vote_counts()
+        reasons = store.dead_letter_reasons(5)
+        states = store.source_states() if isinstance(store, RemoteStore) else []
+    champion = open_registry(settings).champion_version()
+    cycles = list_cycles(settings.home)
+    print_status(make_console(), sources, states, votes, reasons, champion, cycles)
+
+
+@store_commands.command(rich_help_panel=PANEL)
+def query(
+    sql: Annotated[str, typer.Argument(help="One SELECT, in DuckDB's SQL.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    max_rows: Annotated[int, typer.Option(min=1, help="Rows to show at most.")] = 100,
+) -> None:
+    """Ask the store in SQL, read-only. Its tables are events, dead_letters and sources."""
+    from thumbwheel.cli.store_reports import print_rows
+
+    settings = load_config(config)
+    with stored(settings) as store:
+        rows = store.query(sql, max_rows=max_rows, timeout_seconds=60.0)
+    print_rows(make_console(), rows, max_rows)
+
+
+@store_commands.command(rich_help_panel=PANEL)
+def rebuild(
+    config: ConfigOption = DEFAULT_CONFIG,
+    force: Annotated[
+        bool, typer.Option(help="Even if the sources no longer hold all that is stored.")
+    ] = False,
+) -> None:
+    """Build the store anew from the beginning of every source; the old file is kept.
+
+    For a damaged store, or after a change of a mapping or plugin that should apply to everything.
+    """
+    from thumbwheel.cli.progress import StageDisplay
+    from thumbwheel.ingest import rebuild as run
+    from thumbwheel.manager import PluginManager
+
+    settings = load_config(config)
+    plugins = PluginManager(settings.plugins, settings.base_dir)
+    console = make_console()
+    with StageDisplay(console) as display:
+        rebuilt = run(settings, plugins, display, force=force)
+    events = sum(counts.stored + counts.parked for counts in rebuilt.sources)
+    console.print(f"Built anew with {events:,} events.")
+    if rebuilt.old is not None:
+        console.print(
+            f"The old store is {rebuilt.old}; delete it when you do not need it any more.",
+            soft_wrap=True,
+        )
+
+
+@dead_letter_commands.command("list")
+def list_dead_letters(
+    config: ConfigOption = DEFAULT_CONFIG,
+    source: SourceOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many to show.")] = 20,
+) -> None:
+    """Show the newest records that could not be read, and why."""
+    from thumbwheel.cli.store_reports import print_dead_letters
+
+    settings = load_config(config)
+    with stored(settings) as store:
+        letters = store.dead_letters(source=source, limit=limit)
+    print_dead_letters(make_console(), letters)
+
+
+@dead_letter_commands.command("show")
+def show_dead_letter(
+    letter: Annotated[int, typer.Argument(help="Its number in the list.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Write one dead letter's bytes, as they came; the reason goes to standard error."""
+    settings = load_config(config)
+    with stored(settings) as store:
+        described, raw = store.dead_letter(letter)
+    typer.echo(f"{described.source}, {described.position}: {described.reason}", err=True)
+    sys.stdout.buffer.write(raw)
+
+
+@dead_letter_commands.command("replay")
+def replay(config: ConfigOption = DEFAULT_CONFIG, source: SourceOption = None) -> None:
+    """Read dead letters again, after their mapping or a plugin was mended."""
+    from thumbwheel.cli.store_reports import print_replay
+    from thumbwheel.client import RemoteStore
+    from thumbwheel.ingest import replay_dead_letters
+    from thumbwheel.manager import PluginManager
+
+    settings = load_config(config)
+    plugins = PluginManager(settings.plugins, settings.base_dir)
+    with stored(settings) as store:
+        if isinstance(store, RemoteStore):
+            replayed = store.replay(source)
+        else:
+            replayed = replay_dead_letters(settings, plugins, store, source)
+    print_replay(make_console(), replayed)
+
+
+store_commands.add_typer(
+    dead_letter_commands,
+    name="dead-letters",
+    help="Records that could not be read: list, show, replay.",
+    rich_help_panel=PANEL,
+)

@@ -1,0 +1,31 @@
+"""Events: from the raw records of a source to a table of what they say.
+
+Thumbwheel's own event format is a JSON object. A mapping (see `mapping`) puts any other JSON object
+into that format first. What cannot be understood is malformed, with the reason; whoever reads the
+source keeps the raw bytes as a dead letter.
+
+- `wire`: the format, key by key, and what is wrong with an event that is not in it.
+- `chat`: what a message holds beside role and content.
+- `identity`: hashes of content that name prompts and completions.
+- `rows`: from a validated event to a row, and from rows to a table.
+- `parser`: all of these, for a batch of records.
+"""
+
+from thumbwheel.events.chat import from_chat, readable, to_chat
+from thumbwheel.events.identity import cluster_id, content_id, text_identity
+from thumbwheel.events.parser import EventParser, ParsedBatch
+from thumbwheel.events.rows import IDENTIFIED
+from thumbwheel.events.wire import MalformedRecordError
+
+__all__ = [
+    "IDENTIFIED",
+    "EventParser",
+    "MalformedRecordError",
+    "ParsedBatch",
+    "cluster_id",
+    "content_id",
+    "from_chat",
+    "readable",
+    "text_identity",
+    "to_chat",
+]

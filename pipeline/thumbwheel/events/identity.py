@@ -1,0 +1,71 @@
+"""Identity is content: hashes that name prompts, completions and whatever is made of them."""
+
+import hashlib
+import re
+import unicodedata
+
+from thumbwheel.types import Prompt
+
+__all__ = ["cluster_id", "content_id", "prompt_id", "text_identity"]
+
+
+def _absorb(digest: hashlib.blake2b, *parts: str) -> hashlib.blake2b:
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogatepass")
+        digest.update(b"%d:%b" % (len(encoded), encoded))
+    return digest
+
+
+# Hashes are a third of what an event costs: those that begin alike are copied.
+_EMPTY = hashlib.blake2b(digest_size=16)
+_USER_PROMPT = _absorb(_EMPTY.copy(), "prompt", "user")
+_COMPLETION = _absorb(_EMPTY.copy(), "completion")
+
+
+def content_id(*parts: str) -> str:
+    """Return a 128-bit BLAKE2b hash of the parts, as 32 hexadecimal digits.
+
+    Parts are length-prefixed, so that ("ab", "c") and ("a", "bc") differ.
+    """
+    return _absorb(_EMPTY.copy(), *parts).hexdigest()
+
+
+def prompt_id(prompt: Prompt | str) -> str:
+    """Return the identity of a prompt: roles and contents, NFC, outer whitespace ignored.
+
+    Where a message has `extra`, that of all messages counts too. A text is one user message.
+    """
+    if isinstance(prompt, str):
+        return _absorb(_USER_PROMPT.copy(), _normal(prompt)).hexdigest()
+    parts: list[str] = []
+    for message in prompt:
+        parts.append(message["role"])
+        parts.append(_normal(message["content"]))
+    extras = [message.get("extra") for message in prompt]
+    if any(extras):
+        return content_id("chat", *parts, *(extra or "" for extra in extras))
+    return content_id("prompt", *parts)
+
+
+def cluster_id(prompt: Prompt) -> str:
+    """Return an identity that near-identical prompts share: case and punctuation ignored.
+
+    Prompts of one cluster are held out together; they are never paired across. `extra` is ignored
+    as well: ids of tool calls are drawn anew each time a conversation is repeated.
+    """
+    words = (
+        " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", message["content"]).casefold()))
+        for message in prompt
+    )
+    return content_id("cluster", *words)
+
+
+def text_identity(prompt: Prompt | str, completion: str) -> tuple[str, str]:
+    """Return (prompt_id, completion_id) of an answer: the same texts, the same identity."""
+    identity = prompt_id(prompt)
+    return identity, _absorb(_COMPLETION.copy(), identity, completion).hexdigest()
+
+
+def _normal(text: str) -> str:
+    # ASCII is its own normal form; Python would look at every character to find that out.
+    return (text if text.isascii() else unicodedata.normalize("NFC", text)).strip()

@@ -1,0 +1,184 @@
+"""The event format: what an event may hold, key by key, and what is wrong with one that does not.
+
+Every event is validated by pydantic. Lists fail at their first wrong element, so that a record of
+millions of wrong ones costs no more than any other. Unions try text first: nearly all values are.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import (
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StrictBool,
+    StrictStr,
+    TypeAdapter,
+    ValidationError,
+    with_config,
+)
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
+
+__all__ = [
+    "MalformedRecordError",
+    "WireEvent",
+    "WireMessage",
+    "WireTextPart",
+    "WireToolCall",
+    "validate",
+]
+
+_MAX_SECONDS = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
+# Nothing is both: as milliseconds, these are times from September 2001 on.
+_MIN_MILLISECONDS = 1e12
+_NUMBER = re.compile(r"[0-9]{9,13}(\.[0-9]{1,20})?")
+
+
+class MalformedRecordError(ValueError):
+    """A record that cannot be read as an event; the message is the reason."""
+
+
+def _moment(value: object) -> datetime:
+    """Return a time: ISO 8601, or a number of seconds or milliseconds since 1970."""
+    moment = _from_text(value) if isinstance(value, str) else _from_number(value)
+    if moment is None or not 1970 <= moment.year < 2100:
+        raise PydanticCustomError(
+            "moment",
+            "Input should be a time from 1970 to 2099: "
+            "ISO 8601, or seconds or milliseconds since 1970",
+        )
+    return moment
+
+
+def _from_text(text: str) -> datetime | None:
+    # Eight digits are a date; so many that more follow are a number, though they may look like one.
+    if len(text) > 8 and text[:9].isdigit():
+        return _from_number(float(text)) if _NUMBER.fullmatch(text) else None
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _from_number(value: object) -> datetime | None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    if 0 <= value < _MAX_SECONDS:
+        return datetime.fromtimestamp(value, UTC)
+    if _MIN_MILLISECONDS <= value < _MAX_SECONDS * 1000:
+        return datetime.fromtimestamp(value / 1000, UTC)
+    return None
+
+
+def _integer_id(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= 128:
+        return str(value)
+    raise PydanticCustomError("id", "Input should be a text or an integer of at most 128 bits")
+
+
+_TEXT_FIRST = Field(union_mode="left_to_right")
+_Id = Annotated[
+    Annotated[str, Field(strict=True, min_length=1, max_length=1000)]
+    | Annotated[str, PlainValidator(_integer_id)],
+    _TEXT_FIRST,
+]
+
+
+@with_config(ConfigDict(extra="ignore"))
+class WireTextPart(TypedDict):
+    """A part of a message's content; parts that are not text cannot be trained on."""
+
+    type: Literal["text"]
+    text: StrictStr
+
+
+_Text = Annotated[StrictStr | Annotated[list[WireTextPart], Field(fail_fast=True)], _TEXT_FIRST]
+
+
+@with_config(ConfigDict(extra="ignore"))
+class _WireFunction(TypedDict):
+    name: Annotated[str, Field(strict=True, min_length=1)]
+    arguments: NotRequired[StrictStr | dict[str, Any] | None]
+
+
+@with_config(ConfigDict(extra="ignore"))
+class WireToolCall(TypedDict):
+    """A call that the model made."""
+
+    id: NotRequired[_Id | None]
+    type: NotRequired[Literal["function"] | None]
+    function: _WireFunction
+
+
+@with_config(ConfigDict(extra="ignore"))
+class WireMessage(TypedDict):
+    """A chat message in OpenAI's form. Content is only missing where there are tool calls."""
+
+    role: StrictStr
+    content: NotRequired[_Text | None]
+    name: NotRequired[StrictStr | None]
+    tool_call_id: NotRequired[_Id | None]
+    tool_calls: NotRequired[Annotated[list[WireToolCall], Field(fail_fast=True)] | None]
+
+
+_Messages = Annotated[list[WireMessage], Field(min_length=1, fail_fast=True)]
+
+
+@with_config(ConfigDict(extra="ignore"))
+class WireEvent(TypedDict):
+    """Thumbwheel's own event format. Unknown keys are ignored; null means absent."""
+
+    event_id: NotRequired[_Id | None]
+    generation_id: NotRequired[_Id | None]
+    prompt: NotRequired[Annotated[StrictStr | _Messages, _TEXT_FIRST] | None]
+    completion: NotRequired[_Text | None]
+    model_version: NotRequired[_Id | None]
+    rater_id: NotRequired[_Id | None]
+    score: NotRequired[Annotated[float, Field(ge=-1, le=1, strict=True)] | None]
+    withdrawn: NotRequired[StrictBool | None]
+    comment: NotRequired[StrictStr | None]
+    correction: NotRequired[StrictStr | None]
+    comparison_id: NotRequired[_Id | None]
+    occurred_at: NotRequired[Annotated[datetime, PlainValidator(_moment)] | None]
+    metadata: NotRequired[dict[str, Any] | None]
+
+
+# The adapter's own methods only pass their arguments on.
+_VALIDATOR = TypeAdapter(WireEvent).validator
+_KINDS = (WireEvent, WireMessage, WireTextPart, WireToolCall, _WireFunction)
+_KEYS = {key for kind in _KINDS for key in kind.__annotations__}
+
+
+def validate(raw: bytes) -> WireEvent:
+    """Return the event in a JSON text.
+
+    Raises:
+        MalformedRecordError: It is not JSON, or not in the event format.
+    """
+    try:
+        event: WireEvent = _VALIDATOR.validate_json(raw)
+    except ValidationError as error:
+        raise MalformedRecordError(_first_finding(error)) from None
+    return event
+
+
+def _first_finding(error: ValidationError) -> str:
+    # What reached deepest is about the member of a union that fits best.
+    item = max(error.errors(include_url=False), key=lambda item: len(item["loc"]))
+    if item["type"] == "json_invalid":
+        return f"not valid JSON: {item['ctx']['error']}"
+    where = ".".join(str(part) for part in item["loc"] if isinstance(part, int) or part in _KEYS)
+    return f"`{where or 'record'}`: {item['msg']}, got {_shown(item['input'])}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return repr(value[:40])
+    if isinstance(value, int) and value.bit_length() > 128:
+        return "a huge int"
+    if value is None or isinstance(value, bool | int | float):
+        return repr(value)
+    return f"a {type(value).__name__}"

@@ -1,0 +1,204 @@
+"""One source's records on their way into the store: read, parse, commit, acknowledge.
+
+The three kinds of work overlap: while a batch is committed, the next is parsed and the one after it
+read. Batches are committed in the order they were read, each with its cursor in one transaction,
+and only then acknowledged upstream, by the thread that reads.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+from opentelemetry import trace
+
+from thumbwheel.config import SourceConfig
+from thumbwheel.events import IDENTIFIED, ParsedBatch, text_identity
+from thumbwheel.ingest.parsing import Parsing, parser_for
+from thumbwheel.manager import PluginManager, load_connector
+from thumbwheel.store import DeadLetter, SourceCounts, Store
+from thumbwheel.tables import EVENTS
+from thumbwheel.types import Batch, EventLog, Lag
+
+__all__ = ["SourcePipeline", "StoredBatch", "process"]
+
+_BATCHES_IN_FLIGHT = 2
+
+_Committed = tuple[SourceCounts, tuple[str, ...]]
+
+_tracer = trace.get_tracer("thumbwheel.ingest")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBatch:
+    """One committed batch: what became of its records, and what is left behind it.
+
+    `seconds` is the time from when it had been read to when it was acknowledged; `reasons` says
+    why each dead letter is one.
+    """
+
+    counts: SourceCounts
+    reasons: tuple[str, ...]
+    progress: float
+    lag: Lag
+    seconds: float
+
+
+class SourcePipeline:
+    """Reads one source into the store.
+
+    Args:
+        source: Its configuration.
+        store: The opened store.
+        plugins: Whose `process_events` see every event.
+        base_dir: What relative paths are relative to.
+        parsing: Where batches are parsed.
+
+    Raises:
+        ConfigError: The connector or mapping is unknown, or an option of it is wrong.
+    """
+
+    def __init__(
+        self,
+        source: SourceConfig,
+        store: Store,
+        plugins: PluginManager,
+        base_dir: Path,
+        parsing: Parsing,
+    ) -> None:
+        self.name = source.name
+        self.connector = load_connector(source, base_dir)
+        self._parser = parser_for(source, base_dir)
+        self._batch_size = source.batch_size
+        self._store, self._plugins, self._parsing = store, plugins, parsing
+
+    @contextmanager
+    def open(self) -> Iterator[EventLog]:
+        """Open the source behind what is stored of it.
+
+        Raises:
+            SourceError: It cannot be read as configured.
+            UnavailableError: It does not answer.
+        """
+        with closing(self.connector.open(self._store.cursor(self.name))) as log:
+            yield log
+
+    def read_round(
+        self,
+        log: EventLog,
+        stored: Callable[[StoredBatch], None],
+        keep_on: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Read until the source is caught up, or `keep_on` says no; all that was read is stored.
+
+        Args:
+            log: What `open` gave.
+            stored: Called after each commit.
+            keep_on: Asked before each read.
+
+        Raises:
+            SourceError, UnavailableError: The source failed; what was read before is stored.
+            PluginError: A plugin failed; nothing of its batch or behind it is stored.
+            DiskFullError, DamagedStoreError: The store failed; nothing more is stored.
+        """
+        commits = _Commits(self._commit)
+        flight: deque[tuple[Batch, float, Future[_Committed]]] = deque()
+
+        def land() -> None:
+            batch, begun, commit = flight.popleft()
+            counts, reasons = commit.result()
+            log.acknowledge(batch.cursor)
+            seconds = time.monotonic() - begun
+            stored(StoredBatch(counts, reasons, batch.progress, batch.lag, seconds))
+
+        with commits:
+            try:
+                while keep_on() and (batch := log.poll(self._batch_size)) is not None:
+                    begun = time.monotonic()
+                    parsing = self._parsing.submit(self._parser, [r.raw for r in batch.records])
+                    flight.append((batch, begun, commits.submit(batch, parsing)))
+                    while flight and (len(flight) > _BATCHES_IN_FLIGHT or flight[0][2].done()):
+                        land()
+            finally:
+                # A source that breaks has handed out good batches before.
+                while flight and not commits.failed:
+                    land()
+
+    def _commit(self, batch: Batch, parsing: "Future[ParsedBatch]") -> "_Committed":
+        with _tracer.start_as_current_span("ingest.batch") as span:
+            span.set_attribute("source", self.name)
+            span.set_attribute("records", len(batch.records))
+            parsed = parsing.result()
+            letters = [
+                DeadLetter(batch.records[index].position, batch.records[index].raw, reason)
+                for index, reason in parsed.malformed
+            ]
+            counts = self._store.append(
+                self.name,
+                process(parsed.events, self._plugins),
+                letters,
+                cursor=batch.cursor,
+                received=len(batch.records),
+                now=datetime.now(UTC),
+            )
+        return counts, tuple(letter.reason for letter in letters)
+
+
+class _Commits:
+    """Commits batches one after the other in a thread of its own.
+
+    When one fails, those behind it are not tried: a cursor must never be stored over a gap.
+    """
+
+    def __init__(self, commit: Callable[[Batch, "Future[ParsedBatch]"], "_Committed"]) -> None:
+        self.failed = False
+        self._commit = commit
+        self._thread = ThreadPoolExecutor(1, "commit")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+    def submit(self, batch: Batch, parsing: "Future[ParsedBatch]") -> "Future[_Committed]":
+        return self._thread.submit(self._run, batch, parsing)
+
+    def _run(self, batch: Batch, parsing: "Future[ParsedBatch]") -> "_Committed":
+        if self.failed:
+            raise CancelledError
+        try:
+            return self._commit(batch, parsing)
+        except BaseException:
+            self.failed = True
+            raise
+
+
+def process(events: pa.Table, plugins: PluginManager) -> pa.Table:
+    """Let the plugins change events (`events.IDENTIFIED`) before they are stored."""
+    if not plugins.has("process_events"):
+        return events
+    processed = plugins.process_events(events.select(EVENTS.names))
+    # Prompts and completions are named anew, because a plugin may have changed their texts.
+    identities = [
+        text_identity(prompt, completion) if completion is not None else (None, None)
+        for prompt, completion in zip(
+            processed["prompt"].to_pylist(), processed["completion"].to_pylist(), strict=True
+        )
+    ]
+    for index, name in enumerate(("prompt_id", "completion_id")):
+        column = pa.array([pair[index] for pair in identities], pa.string())
+        processed = processed.append_column(IDENTIFIED.field(name), column)
+    return processed

@@ -1,0 +1,52 @@
+"""Dead letters tried again, after a mapping, a plugin or Thumbwheel itself was mended."""
+
+from datetime import UTC, datetime
+
+from thumbwheel.config import Config
+from thumbwheel.errors import InputError
+from thumbwheel.ingest.parsing import parser_for
+from thumbwheel.ingest.pipeline import process
+from thumbwheel.manager import PluginManager
+from thumbwheel.store import ReplayCounts, Store
+
+__all__ = ["replay_dead_letters"]
+
+_BATCH = 1000
+
+
+def replay_dead_letters(
+    config: Config, plugins: PluginManager, store: Store, source: str | None = None
+) -> dict[str, ReplayCounts]:
+    """Read every dead letter again as its source is configured now; return what became of them.
+
+    Raises:
+        InputError: There is no such source, or one that has dead letters is not configured.
+        PluginError: A `process_events` plugin failed; the letters of its batch stay.
+    """
+    known = {configured.name: configured for configured in config.sources}
+    dead = [counts.source for counts in store.source_counts() if counts.dead_letters]
+    if source is not None and source not in known:
+        raise InputError(f"there is no source {source!r}; the sources are {', '.join(known)}")
+    replayed = {}
+    for name in [source] if source is not None else dead:
+        if name not in known:
+            raise InputError(
+                f"the source {name!r} has dead letters and is not in the configuration; put it "
+                "back, or name another one"
+            )
+        parser = parser_for(known[name], config.base_dir)
+        counts, last = ReplayCounts(), -1
+        while letters := store.letters_to_replay(name, last, _BATCH):
+            ids = [letter_id for letter_id, _ in letters]
+            parsed = parser.parse_batch([raw for _, raw in letters])
+            reasons = {ids[index]: reason for index, reason in parsed.malformed}
+            counts += store.resolve_dead_letters(
+                name,
+                process(parsed.events, plugins),
+                [letter_id for letter_id in ids if letter_id not in reasons],
+                reasons,
+                now=datetime.now(UTC),
+            )
+            last = ids[-1]
+        replayed[name] = counts
+    return replayed

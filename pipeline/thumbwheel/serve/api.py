@@ -1,0 +1,187 @@
+"""What others ask the store's owner over HTTP. Everything but the probes needs the bearer token."""
+
+import hmac
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pyarrow as pa
+from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel, Field, TypeAdapter
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from thumbwheel.client import SourceState
+from thumbwheel.errors import InputError, ThumbwheelError
+from thumbwheel.store import (
+    ReplayCounts,
+    Snapshot,
+    SourceCounts,
+    Store,
+    StoredDeadLetter,
+    VoteCounts,
+)
+
+__all__ = ["Owner", "make_api"]
+
+ARROW_STREAM = "application/vnd.apache.arrow.stream"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """What the process that holds the store can do for others."""
+
+    store: Store
+    scratch: Path
+    token: str
+    states: Callable[[], Sequence[SourceState]]
+    unready: Callable[[], str | None]
+    replay: Callable[[str | None], dict[str, ReplayCounts]]
+    metrics_page: Callable[[], bytes]
+
+
+class QueryRequest(BaseModel):
+    """One SELECT over the store's tables."""
+
+    sql: str
+    max_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 60.0
+
+
+class ReplayRequest(BaseModel):
+    """Which source's dead letters to read again; null is all."""
+
+    source: str | None = None
+
+
+class Probe(BaseModel):
+    """The answer to a probe."""
+
+    status: Literal["ok", "unready"]
+    reason: str | None = None
+
+
+def make_api(owner: Owner) -> FastAPI:
+    """Return the application; its schema is at `/openapi.json`."""
+    bearer = HTTPBearer(auto_error=False)
+
+    def authorized(
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+    ) -> None:
+        given = credentials.credentials if credentials is not None else ""
+        if not hmac.compare_digest(given.encode(), owner.token.encode()):
+            raise HTTPException(
+                401, "a bearer token is needed", headers={"WWW-Authenticate": "Bearer"}
+            )
+
+    # The pages that FastAPI makes of the schema load scripts from elsewhere.
+    api = FastAPI(title="Thumbwheel", docs_url=None, redoc_url=None)
+    secured = [Depends(authorized)]
+
+    @api.exception_handler(StarletteHTTPException)
+    def refused(request: Request, error: StarletteHTTPException) -> JSONResponse:
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+    @api.exception_handler(ThumbwheelError)
+    def failed(request: Request, error: ThumbwheelError) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, 400 if isinstance(error, InputError) else 503)
+
+    @api.get("/livez")
+    def livez() -> Probe:
+        """Tell that the process is alive."""
+        return Probe(status="ok")
+
+    @api.get("/readyz")
+    def readyz(response: Response) -> Probe:
+        """Tell whether events are being stored; 503 and the reason when not."""
+        reason = owner.unready()
+        if reason is None:
+            return Probe(status="ok")
+        response.status_code = 503
+        return Probe(status="unready", reason=reason)
+
+    @api.get("/metrics", dependencies=secured, response_class=Response)
+    def metrics() -> Response:
+        """Return Prometheus' metrics."""
+        return Response(owner.metrics_page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @api.get("/v1/sources", dependencies=secured)
+    def sources() -> list[SourceCounts]:
+        """Return the balance of every source."""
+        return owner.store.source_counts()
+
+    @api.get("/v1/sources/states", dependencies=secured)
+    def states() -> list[SourceState]:
+        """Return how every source fares."""
+        return list(owner.states())
+
+    @api.get("/v1/votes", dependencies=secured)
+    def votes() -> VoteCounts:
+        """Return what became of the votes."""
+        return owner.store.vote_counts()
+
+    @api.get("/v1/dead-letters", dependencies=secured)
+    def dead_letters(
+        source: str | None = None, limit: Annotated[int, Query(ge=1, le=10_000)] = 100
+    ) -> list[StoredDeadLetter]:
+        """Return the newest dead letters."""
+        return owner.store.dead_letters(source=source, limit=limit)
+
+    @api.get("/v1/dead-letters/reasons", dependencies=secured)
+    def reasons(
+        limit: Annotated[int, Query(ge=1, le=1000)] = 10,
+    ) -> list[tuple[str, int, str]]:
+        """Return (reason, count, an example's position), the most frequent first."""
+        return owner.store.dead_letter_reasons(limit)
+
+    @api.get("/v1/dead-letters/{letter_id}", dependencies=secured)
+    def dead_letter(letter_id: int) -> StoredDeadLetter:
+        """Return one dead letter."""
+        return owner.store.dead_letter(letter_id)[0]
+
+    @api.get("/v1/dead-letters/{letter_id}/raw", dependencies=secured, response_class=Response)
+    def raw(letter_id: int) -> Response:
+        """Return a dead letter's bytes."""
+        content = owner.store.dead_letter(letter_id)[1]
+        return Response(content, media_type="application/octet-stream")
+
+    @api.post("/v1/dead-letters/replay", dependencies=secured)
+    def replay(request: ReplayRequest) -> dict[str, ReplayCounts]:
+        """Read dead letters again."""
+        return owner.replay(request.source)
+
+    @api.post("/v1/query", dependencies=secured, response_class=Response)
+    def query(request: QueryRequest) -> Response:
+        """Run one SELECT, read-only; the rows come as an Arrow stream."""
+        rows = owner.store.query(
+            request.sql, max_rows=request.max_rows, timeout_seconds=request.timeout_seconds
+        )
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, rows.schema) as writer:
+            writer.write_table(rows)
+        return Response(sink.getvalue().to_pybytes(), media_type=ARROW_STREAM)
+
+    @api.get("/v1/snapshot", dependencies=secured, response_class=FileResponse)
+    def snapshot() -> FileResponse:
+        """Return the rated completions of this moment as Parquet.
+
+        The header `Thumbwheel-Snapshot` says as JSON what it holds.
+        """
+        folder = tempfile.TemporaryDirectory(dir=owner.scratch, prefix="snapshot-")
+        try:
+            made = owner.store.snapshot(Path(folder.name) / "snapshot.parquet")
+        except BaseException:
+            folder.cleanup()
+            raise
+        return FileResponse(
+            made.path,
+            media_type="application/vnd.apache.parquet",
+            headers={"Thumbwheel-Snapshot": TypeAdapter(Snapshot).dump_json(made).decode()},
+            background=BackgroundTask(folder.cleanup),
+        )
+
+    return api

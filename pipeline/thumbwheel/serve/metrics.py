@@ -1,0 +1,138 @@
+"""What Prometheus collects: the balance of every source, lags, times, the size of the store."""
+
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from thumbwheel.client import SourceState
+from thumbwheel.ingest.pipeline import StoredBatch
+from thumbwheel.store import SourceCounts, Store
+
+__all__ = ["Metrics"]
+
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_FIELD = re.compile(r"`(\w+)")
+
+
+class Metrics(Collector):
+    """Counts in memory what the store counts on disk, so that a scrape costs no query.
+
+    Parked votes take a query over the whole store: whoever keeps house sets them now and then.
+
+    Args:
+        store: Whose size is told, and whose balance is begun with.
+        states: Asked at each scrape.
+    """
+
+    def __init__(self, store: Store, states: Callable[[], Sequence[SourceState]]) -> None:
+        self._store, self._states = store, states
+        self._lock = threading.Lock()
+        self._counts = {counts.source: counts for counts in store.source_counts()}
+        self._reasons: Counter[tuple[str, str]] = Counter()
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        self._seconds = Histogram(
+            "thumbwheel_batch_seconds",
+            "From when a batch had been read to when it was committed and acknowledged.",
+            ["source"],
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+
+    def note_batch(self, source: str, batch: StoredBatch) -> None:
+        """Count a committed batch."""
+        self._seconds.labels(source).observe(batch.seconds)
+        with self._lock:
+            self._counts[source] = self._counts.get(source, SourceCounts(source)) + batch.counts
+            self._reasons.update((source, reason_class(reason)) for reason in batch.reasons)
+
+    def refresh(self) -> None:
+        """Count anew in the store: votes are parked and joined, dead letters replayed."""
+        counts = {counts.source: counts for counts in self._store.source_counts()}
+        with self._lock:
+            self._counts = counts
+
+    def page(self) -> bytes:
+        """Return the page that Prometheus scrapes."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the metrics of this moment; called by the registry."""
+        with self._lock:
+            counts, reasons = list(self._counts.values()), dict(self._reasons)
+        totals = {
+            "records_received": ("Records read.", [c.received for c in counts]),
+            "events_stored": ("Events stored, parked votes included.", [_kept(c) for c in counts]),
+            "events_duplicate": ("Events seen before.", [c.duplicates for c in counts]),
+            "records_dropped": ("Records left out.", [c.dropped for c in counts]),
+            "votes_expired": ("Votes whose answer never came.", [c.expired for c in counts]),
+        }
+        for name, (text, values) in totals.items():
+            yield _family(CounterMetricFamily, name, text, counts, values)
+        gauges = {
+            "dead_letters": ("Records that cannot be read.", [c.dead_letters for c in counts]),
+            "votes_parked": ("Votes that wait for their answer.", [c.parked for c in counts]),
+        }
+        for name, (text, values) in gauges.items():
+            yield _family(GaugeMetricFamily, name, text, counts, values)
+        by_reason = CounterMetricFamily(
+            "thumbwheel_dead_letters_by_reason",
+            "Records found unreadable since the process started.",
+            labels=["source", "reason"],
+        )
+        for labels, count in reasons.items():
+            by_reason.add_metric(labels, count)
+        yield by_reason
+        yield from self._collect_states()
+        size = GaugeMetricFamily("thumbwheel_store_bytes", "Size of the store on disk.")
+        size.add_metric([], self._store.size())
+        yield size
+
+    def _collect_states(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily("thumbwheel_source_up", "1 when it answers.", labels=["source"])
+        lag = GaugeMetricFamily(
+            "thumbwheel_source_lag_records", "Records not yet read.", labels=["source"]
+        )
+        age = GaugeMetricFamily(
+            "thumbwheel_source_lag_seconds",
+            "Age of the last record read, while there are more.",
+            labels=["source"],
+        )
+        for state in self._states():
+            up.add_metric([state.source], state.error is None)
+            if state.lag_records is not None:
+                lag.add_metric([state.source], state.lag_records)
+            if state.lag_seconds is not None:
+                age.add_metric([state.source], state.lag_seconds)
+        yield from (up, lag, age)
+
+
+def reason_class(reason: str) -> str:
+    """Return which of a few classes a dead letter's reason is of: a label must not hold data."""
+    if reason.startswith("not valid JSON"):
+        return "invalid JSON"
+    if field := _FIELD.match(reason):
+        return f"invalid {field[1]}"
+    return "unknown rating" if reason.startswith("rating ") else "not an event"
+
+
+def _kept(counts: SourceCounts) -> int:
+    return counts.stored + counts.parked
+
+
+def _family(
+    kind: type[CounterMetricFamily | GaugeMetricFamily],
+    name: str,
+    text: str,
+    counts: Sequence[SourceCounts],
+    values: Sequence[int],
+) -> Metric:
+    family = kind(f"thumbwheel_{name}", text, labels=["source"])
+    for source_counts, value in zip(counts, values, strict=True):
+        family.add_metric([source_counts.source], value)
+    return family

@@ -1,0 +1,174 @@
+"""The process that holds the store: what it starts, what it keeps in order, and how it ends."""
+
+import os
+import secrets
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+
+import pydantic_core
+import structlog
+
+from thumbwheel.client import OwnerNote, SourceState, owner_note_path
+from thumbwheel.config import Config
+from thumbwheel.errors import ThumbwheelError
+from thumbwheel.ingest import Parsing, SourcePipeline, expire_parked, replay_dead_letters
+from thumbwheel.locks import only_one
+from thumbwheel.manager import PluginManager
+from thumbwheel.serve.api import Owner, make_api
+from thumbwheel.serve.metrics import Metrics
+from thumbwheel.serve.sources import DISK_FULL, SourceThread
+from thumbwheel.store import Store
+from thumbwheel.web import BackgroundServer
+
+__all__ = ["serve"]
+
+_HOUSEKEEPING_SECONDS = 60.0
+# Together less than the 30 seconds that supervisors commonly wait before they kill.
+_DRAIN_SECONDS = 10.0
+_GIVE_UP_SECONDS = 5.0
+_ANSWER_SECONDS = 3
+
+_log = structlog.get_logger("thumbwheel.serve")
+
+
+def serve(config: Config, plugins: PluginManager) -> None:
+    """Hold the store and read every source until SIGTERM or SIGINT.
+
+    Raises:
+        BusyError: Another process holds the store.
+        SourceError: A source cannot be read as configured, or an address not listened on.
+        DamagedStoreError: The store's file is damaged.
+    """
+    _Service(config, plugins).run()
+
+
+class _Service:
+    def __init__(self, config: Config, plugins: PluginManager) -> None:
+        self._config, self._plugins = config, plugins
+        self._ending = threading.Event()
+        self._failure: ThumbwheelError | None = None
+        self._sources: list[SourceThread] = []
+
+    def run(self) -> None:
+        home = self._config.home
+        scratch = home / "scratch"
+        with ExitStack() as stack:
+            stack.enter_context(
+                only_one(
+                    home / "serve.lock",
+                    f"`thumbwheel serve` runs on {home} already, or `thumbwheel rebuild` does; "
+                    "one at a time",
+                )
+            )
+            stack.enter_context(self._ended_by_signals())
+            store = stack.enter_context(Store(self._config.store_path))
+            parsing = stack.enter_context(Parsing())
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir(mode=0o700)
+            metrics = Metrics(store, self._states)
+            self._sources = [
+                SourceThread(
+                    SourcePipeline(source, store, self._plugins, self._config.base_dir, parsing),
+                    metrics.note_batch,
+                    self._fail,
+                )
+                for source in self._config.sources
+            ]
+            for source in self._sources:
+                source.check()
+            token = os.environ.get(self._config.serve.token_env) or secrets.token_urlsafe(32)
+            owner = Owner(
+                store=store,
+                scratch=scratch,
+                token=token,
+                states=self._states,
+                unready=self._unready,
+                replay=lambda source: replay_dead_letters(
+                    self._config, self._plugins, store, source
+                ),
+                metrics_page=metrics.page,
+            )
+            listening = self._config.serve
+            server = BackgroundServer(
+                make_api(owner), listening.host, listening.port, _ANSWER_SECONDS
+            )
+            stack.callback(server.close)
+            stack.callback(self._stop_sources)
+            for source in self._sources:
+                source.start()
+            stack.enter_context(_note(self._config, OwnerNote(server.url, token, os.getpid())))
+            _log.info("serving", url=server.url, sources=[source.name for source in self._sources])
+            while not self._ending.wait(_HOUSEKEEPING_SECONDS):
+                self._keep_house(store, metrics)
+            _log.info("stopping")
+        if self._failure is not None:
+            raise self._failure
+        _log.info("stopped")
+
+    def _keep_house(self, store: Store, metrics: Metrics) -> None:
+        try:
+            if expired := expire_parked(self._config, store):
+                _log.info("votes expired", count=expired)
+            metrics.refresh()
+        except ThumbwheelError as error:
+            _log.warning("housekeeping failed", error=str(error))
+
+    @contextmanager
+    def _ended_by_signals(self) -> Iterator[None]:
+        before = {
+            number: signal.signal(number, lambda *_: self._ending.set())
+            for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _fail(self, error: ThumbwheelError) -> None:
+        self._failure = error
+        self._ending.set()
+
+    def _stop_sources(self) -> None:
+        """End in order: take in nothing new, then store what was acknowledged."""
+        for source in self._sources:
+            source.stop_receiving()
+        for source in self._sources:
+            source.stop()
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        for source in self._sources:
+            if not source.join(max(0.0, deadline - time.monotonic())):
+                _log.warning(
+                    "what is left in its log is read at the next start", source=source.name
+                )
+        deadline += _GIVE_UP_SECONDS
+        for source in self._sources:
+            source.join(max(0.0, deadline - time.monotonic()))
+
+    def _states(self) -> list[SourceState]:
+        return [source.state for source in self._sources]
+
+    def _unready(self) -> str | None:
+        """A source that is down is no reason to send nothing to the others."""
+        full = (state.error for state in self._states() if state.state == DISK_FULL)
+        return next(full, None)
+
+
+@contextmanager
+def _note(config: Config, note: OwnerNote) -> Iterator[None]:
+    """Leave a note for processes of the same user on this machine."""
+    path = owner_note_path(config.home)
+    part = path.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    with open(part, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(pydantic_core.to_json(asdict(note)))
+    part.replace(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,29 @@
+"""The store: every event, in one DuckDB file. The only part of the engine that uses DuckDB.
+
+One process at a time holds the file. A batch of events, its dead letters, the counters and the
+source's cursor are committed in one transaction, so that a kill at any instant loses nothing and
+doubles nothing: either the batch is there with the cursor behind it, or neither is.
+
+There is no primary key: with one, DuckDB scans all keys on every append. An event that has been
+received before (same `event_id`) is found in memory instead (see `seen`).
+"""
+
+from thumbwheel.store.store import Store
+from thumbwheel.store.values import (
+    DeadLetter,
+    ReplayCounts,
+    Snapshot,
+    SourceCounts,
+    StoredDeadLetter,
+    VoteCounts,
+)
+
+__all__ = [
+    "DeadLetter",
+    "ReplayCounts",
+    "Snapshot",
+    "SourceCounts",
+    "Store",
+    "StoredDeadLetter",
+    "VoteCounts",
+]

@@ -1,0 +1,239 @@
+"""The DuckDB file: opened once, locked down, and opened anew when DuckDB gives it up.
+
+DuckDB may end a database in the middle of its work, above all when the disk is full while a
+checkpoint is written. What was committed is safe then, but every connection is dead. The next one
+to ask opens the file again.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeAlias
+
+import duckdb
+import pyarrow as pa
+
+from thumbwheel.errors import BusyError, UnavailableError
+from thumbwheel.store.faults import explain, explain_opening, is_fatal
+from thumbwheel.store.migrations import migrate
+
+__all__ = ["Connection", "Database", "stream"]
+
+Connection: TypeAlias = Any
+"""A `duckdb.DuckDBPyConnection`."""
+
+MEMORY_LIMIT = "4GB"
+"""What DuckDB may hold in memory; beyond it, it spills to a folder beside the file."""
+
+_CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+
+# No SQL, a user's least of all, reaches files, the network or settings. Checkpoints are made
+# between two batches only (see `Store.append`): one that DuckDB makes by itself may fail after the
+# commit that caused it has succeeded.
+_SETTINGS = """
+SET GLOBAL TimeZone = 'UTC';
+SET GLOBAL memory_limit = '{memory} bytes';
+SET GLOBAL checkpoint_threshold = '1000TB';
+SET GLOBAL python_enable_replacements = false;
+SET GLOBAL enable_external_access = false;
+SET GLOBAL lock_configuration = true;
+"""
+
+_open_files: set[Path] = set()
+_open_files_lock = threading.Lock()
+
+
+class Database:
+    """One DuckDB file; safe to use from several threads.
+
+    `epoch` grows whenever the file is opened: what is remembered of its content holds for one.
+
+    Raises:
+        BusyError: The file is open already, here or in another process.
+        DamagedStoreError: The file cannot be read.
+        DataError: It is not a store, or was written by a newer Thumbwheel.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.epoch = 0
+        self._changed = threading.Condition()
+        self._borrowed: set[Connection] = set()
+        self._connection: Connection = None
+        self._claim = path.resolve()
+        with _open_files_lock:
+            # DuckDB would hand out the same database twice within a process.
+            if self._claim in _open_files:
+                raise BusyError(f"the store {path} is open already in this process; close it first")
+            _open_files.add(self._claim)
+        self._closed = False
+        self._dead = True
+        try:
+            self._open()
+        except BaseException:
+            self._release()
+            raise
+
+    def close(self) -> None:
+        """Stop what is being read, and close the file, so that another process may open it."""
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            # An interrupt between two calls into DuckDB is lost, so one may not be enough.
+            while self._borrowed:
+                for connection in self._borrowed:
+                    connection.interrupt()
+                self._changed.wait(0.05)
+            if self._connection is not None:
+                self._connection.close()
+        self._release()
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """Borrow a connection in a read-only transaction: all it reads is of one moment.
+
+        Raises:
+            DamagedStoreError: A block that was read is damaged.
+            UnavailableError: The store was closed, or has no memory or disk space left.
+        """
+        return self._transaction("BEGIN TRANSACTION READ ONLY", "ROLLBACK")
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """Borrow a connection in a transaction that is committed at the end of the block.
+
+        Two at a time would conflict; who writes holds a lock of their own.
+
+        Raises:
+            DiskFullError: Nothing was written.
+            DamagedStoreError: A block that was read is damaged.
+            UnavailableError: The store was closed, or has no memory left.
+        """
+        return self._transaction("BEGIN TRANSACTION", "COMMIT")
+
+    def checkpoint(self) -> None:
+        """Move what is in the write-ahead log into the file.
+
+        Raises:
+            DiskFullError: There is no space for it; all that was committed is still in the log.
+        """
+        with self._borrow() as connection:
+            connection.execute("CHECKPOINT")
+
+    def log_size(self) -> int:
+        """Return the bytes in the write-ahead log."""
+        return _size(self.path.with_name(self.path.name + ".wal"))
+
+    def size(self) -> int:
+        """Return the bytes on disk: the file and its write-ahead log."""
+        return _size(self.path) + self.log_size()
+
+    @contextmanager
+    def _transaction(self, begin: str, end: str) -> Iterator[Connection]:
+        with self._borrow() as connection:
+            connection.execute(begin)
+            try:
+                yield connection
+                connection.execute(end)
+            except BaseException:
+                # A failed commit has rolled back already.
+                with suppress(duckdb.Error):
+                    connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _borrow(self) -> Iterator[Connection]:
+        with self._changed:
+            connection = self._opened().cursor()
+            self._borrowed.add(connection)
+        fatal = False
+        try:
+            yield connection
+        except duckdb.Error as error:
+            fatal = is_fatal(error)
+            meaning = explain(error, self.path)
+            if meaning is None:
+                raise
+            raise meaning from error
+        finally:
+            with self._changed:
+                connection.close()
+                self._borrowed.discard(connection)
+                if fatal:
+                    self._dead = True
+                self._changed.notify_all()
+
+    def _opened(self) -> Connection:
+        """Return the connection, opened anew when the last one is dead."""
+        # DuckDB shares a database among all connections to its file: none must be left.
+        self._changed.wait_for(lambda: self._closed or not (self._dead and self._borrowed))
+        if self._closed:
+            raise UnavailableError(f"the store {self.path} is closed; open it again")
+        if self._dead:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+            self._open()
+        return self._connection
+
+    def _open(self) -> None:
+        try:
+            if not self.path.exists():
+                _make(self.path)
+            connection = duckdb.connect(str(self.path), config=_CONFIG)
+            try:
+                ((memory,),) = connection.execute(
+                    "SELECT least(parse_formatted_bytes(?), "
+                    "parse_formatted_bytes(current_setting('memory_limit')))",
+                    [MEMORY_LIMIT],
+                ).fetchall()
+                connection.execute(_SETTINGS.format(memory=memory))
+                migrate(connection, self.path)
+            except BaseException:
+                connection.close()
+                raise
+        except duckdb.Error as error:
+            raise explain_opening(error, self.path) from error
+        self._connection = connection
+        self._dead = False
+        self.epoch += 1
+
+    def _release(self) -> None:
+        with _open_files_lock:
+            _open_files.discard(self._claim)
+
+
+def _make(path: Path) -> None:
+    """Make an empty store, whole or not at all: a kill leaves no half of a file at `path`."""
+    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+        fresh = Path(folder) / path.name
+        with duckdb.connect(str(fresh), config=_CONFIG) as connection:
+            migrate(connection, path)
+            connection.execute("CHECKPOINT")
+        try:
+            path.hardlink_to(fresh)
+        except FileExistsError:
+            pass  # another process was faster
+        except OSError:
+            fresh.rename(path)  # a file system without hard links
+
+
+def stream(connection: Connection, query: str, rows: int) -> Iterator[pa.RecordBatch]:
+    """Yield a query's result in batches of about `rows`, none of it held longer than needed.
+
+    Raises:
+        duckdb.Error: Whatever went wrong on the way.
+    """
+    try:
+        yield from connection.sql(query).to_arrow_reader(rows)
+    except (pa.ArrowException, OSError) as error:
+        # Arrow's stream interface hands on the words of an error, not its type.
+        raise duckdb.Error(str(error)) from error
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

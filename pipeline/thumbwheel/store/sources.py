@@ -1,0 +1,94 @@
+"""The sources: where reading goes on, and the balance of what was received.
+
+`sources.stored` counts every row that a source has in `events`. What is reported takes out the
+parked: votes whose answer has not come.
+"""
+
+from dataclasses import astuple
+from datetime import datetime
+
+from thumbwheel.store.database import Connection
+from thumbwheel.store.values import ReplayCounts, SourceCounts
+
+__all__ = ["add_batch", "balance", "expire_parked", "move_resolved", "read_cursor"]
+
+_PARKED = """
+SELECT arrival, source, event_id, received_at
+FROM events AS vote ANTI JOIN (
+    SELECT generation_id FROM events WHERE completion_id IS NOT NULL
+) AS generations USING (generation_id)
+WHERE vote.completion_id IS NULL
+"""
+
+_BALANCE = f"""
+SELECT source, received, stored - coalesce(parked, 0), duplicates, dead_letters, dropped,
+       coalesce(parked, 0), expired
+FROM sources LEFT JOIN (
+    SELECT source, count(*) AS parked FROM ({_PARKED}) GROUP BY source
+) USING (source)
+ORDER BY source
+"""  # noqa: S608 - no user text: the query is put together from the constant above
+
+_ADD_BATCH = """
+INSERT INTO sources (cursor, source, received, stored, duplicates, dead_letters, dropped)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (source) DO UPDATE SET
+    cursor = excluded.cursor,
+    received = received + excluded.received,
+    stored = stored + excluded.stored,
+    duplicates = duplicates + excluded.duplicates,
+    dead_letters = dead_letters + excluded.dead_letters,
+    dropped = dropped + excluded.dropped
+"""
+
+_MOVE_RESOLVED = """
+UPDATE sources SET
+    dead_letters = dead_letters - ?,
+    stored = stored + ?,
+    duplicates = duplicates + ?,
+    dropped = dropped + ?
+WHERE source = ?
+"""
+
+_EXPIRE = """
+INSERT INTO expired_events SELECT event_id, source FROM expiring;
+DELETE FROM events WHERE arrival IN (SELECT arrival FROM expiring);
+UPDATE sources SET stored = stored - n, expired = expired + n
+FROM (SELECT source, count(*) AS n FROM expiring GROUP BY source) AS counted
+WHERE sources.source = counted.source;
+"""
+
+
+def read_cursor(connection: Connection, source: str) -> str | None:
+    """Return where reading goes on, or None when the source was never read."""
+    rows = connection.execute("SELECT cursor FROM sources WHERE source = ?", [source]).fetchall()
+    return str(rows[0][0]) if rows else None
+
+
+def balance(connection: Connection) -> list[SourceCounts]:
+    """Return what became of the records of every source."""
+    return [SourceCounts(*row) for row in connection.execute(_BALANCE).fetchall()]
+
+
+def add_batch(connection: Connection, counts: SourceCounts, cursor: str) -> None:
+    """Count one more batch, and note where reading goes on behind it."""
+    connection.execute(_ADD_BATCH, [cursor, *astuple(counts)[:6]])
+
+
+def move_resolved(
+    connection: Connection, source: str, n_resolved: int, counts: ReplayCounts
+) -> None:
+    """Count resolved dead letters as what they became."""
+    moved = [n_resolved, counts.stored, counts.duplicates, counts.dropped]
+    connection.execute(_MOVE_RESOLVED, [*moved, source])
+
+
+def expire_parked(connection: Connection, before: datetime) -> int:
+    """Delete votes received before a time that are still parked; return how many."""
+    connection.execute(
+        f"CREATE TEMP TABLE expiring AS SELECT * FROM ({_PARKED}) WHERE received_at < ?",  # noqa: S608
+        [before],
+    )
+    connection.execute(_EXPIRE)
+    ((n_expired,),) = connection.execute("SELECT count(*) FROM expiring").fetchall()
+    return int(n_expired)

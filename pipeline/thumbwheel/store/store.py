@@ -1,0 +1,288 @@
+"""The store's operations: one writer, any number of readers, everything in transactions."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+
+from thumbwheel.store import letters, sources
+from thumbwheel.store.database import Connection, Database, stream
+from thumbwheel.store.query import run_query
+from thumbwheel.store.rated import count_votes, write_snapshot
+from thumbwheel.store.seen import DIGEST_BYTES, Digests, SeenEvents, digests_of
+from thumbwheel.store.values import (
+    DeadLetter,
+    ReplayCounts,
+    Snapshot,
+    SourceCounts,
+    StoredDeadLetter,
+    VoteCounts,
+)
+from thumbwheel.store.verify import verify
+
+__all__ = ["Store"]
+
+_CHECKPOINT_BYTES = 256_000_000
+
+_RECEIVED = f"""
+SELECT unhex(sha256(event_id)[:{2 * DIGEST_BYTES}])
+FROM (SELECT event_id FROM events UNION ALL SELECT event_id FROM expired_events)
+"""  # noqa: S608 - a constant
+
+
+class Store:
+    """An opened store; safe to use from several threads. Use it as a context manager.
+
+    A method that reads sees one moment, whatever is written meanwhile. When the disk was full, or
+    DuckDB gave the file up for another reason, the next call opens it again by itself.
+
+    Every method may raise `DamagedStoreError` (it met a damaged block) and `UnavailableError` (the
+    store was closed, or has no memory or disk space left).
+
+    Raises:
+        BusyError: The file is open already, here or in another process.
+        DamagedStoreError: The file is damaged.
+        DataError: The file is not a store, or was written by a newer Thumbwheel.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._database = Database(path)
+        self._writing = threading.RLock()
+        self._seen = SeenEvents()
+        self._arrival = 0
+        self._recalled_epoch = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finish what is being written, stop what is being read, and close the file."""
+        with self._writing:
+            self._database.close()
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def cursor(self, source: str) -> str | None:
+        """Return where reading of `source` goes on, or None when it was never read."""
+        with self._database.reading() as connection:
+            return sources.read_cursor(connection, source)
+
+    def source_counts(self) -> list[SourceCounts]:
+        """Return the balance of every source read so far."""
+        with self._database.reading() as connection:
+            return sources.balance(connection)
+
+    def vote_counts(self) -> VoteCounts:
+        """Return what became of the stored votes."""
+        with self._database.reading() as connection:
+            return count_votes(connection)
+
+    def dead_letters(self, *, source: str | None = None, limit: int) -> list[StoredDeadLetter]:
+        """Return dead letters of one source, or of all, the newest first."""
+        with self._database.reading() as connection:
+            return letters.list_letters(connection, source, limit)
+
+    def dead_letter(self, letter_id: int) -> tuple[StoredDeadLetter, bytes]:
+        """Return a dead letter and its bytes.
+
+        Raises:
+            DataError: There is none with this id.
+        """
+        with self._database.reading() as connection:
+            return letters.letter_bytes(connection, letter_id)
+
+    def dead_letter_reasons(self, limit: int) -> list[tuple[str, int, str]]:
+        """Return (reason, count, an example's position), the most frequent first."""
+        with self._database.reading() as connection:
+            return letters.top_reasons(connection, limit)
+
+    def letters_to_replay(self, source: str, after_id: int, limit: int) -> list[tuple[int, bytes]]:
+        """Return (id, bytes) of a source's dead letters behind an id, ids ascending."""
+        with self._database.reading() as connection:
+            return letters.letters_behind(connection, source, after_id, limit)
+
+    def snapshot(self, path: Path) -> Snapshot:
+        """Write the rated completions to a new Parquet file and return what it holds.
+
+        The digest identifies the content: it does not depend on the order of arrival, only on who
+        holds which opinion now. The same goes for the bytes of the file.
+
+        Raises:
+            DiskFullError: There is no space left for the file.
+        """
+        with self._database.reading() as connection:
+            return write_snapshot(connection, path)
+
+    def query(self, sql: str, *, max_rows: int, timeout_seconds: float) -> pa.Table:
+        """Return the first rows of one SELECT of a user's.
+
+        It can neither write nor reach files, the network, settings or other databases.
+
+        Args:
+            sql: The user's text.
+            max_rows: At most so many rows are returned.
+            timeout_seconds: How long it may take.
+
+        Raises:
+            DataError: It is not one SELECT, is wrong, or took too long or too much memory.
+        """
+        with self._database.reading() as connection:
+            return run_query(connection, sql, max_rows=max_rows, timeout_seconds=timeout_seconds)
+
+    def size(self) -> int:
+        """Return the bytes on disk: the file and its write-ahead log."""
+        return self._database.size()
+
+    def verify(self) -> None:
+        """Read everything, and count every row anew.
+
+        Raises:
+            DamagedStoreError: A block is damaged, or the counts do not agree with the rows.
+        """
+        with self._database.reading() as connection:
+            verify(connection, self._database.path)
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    def append(
+        self,
+        source: str,
+        events: pa.Table,
+        dead_letters: Sequence[DeadLetter],
+        *,
+        cursor: str,
+        received: int,
+        now: datetime,
+    ) -> SourceCounts:
+        """Commit one batch with its cursor; return what became of it.
+
+        Args:
+            source: The source's name.
+            events: `events.IDENTIFIED`; events received before, or twice in the batch, are left out.
+            dead_letters: The batch's unreadable records.
+            cursor: Where reading goes on behind the batch.
+            received: Records in the batch, readable or not. Those that are neither an event nor a
+                dead letter were dropped by a plugin.
+            now: The time to note with what was received.
+
+        Raises:
+            DiskFullError: Nothing of the batch was stored.
+        """
+        with self._writing:
+            # Before the batch, so that a batch that was committed never looks like a failure.
+            if self._database.log_size() > _CHECKPOINT_BYTES:
+                self._database.checkpoint()
+            with self._database.writing() as connection:
+                new = self._insert_new(connection, source, events, now)
+                letters.insert_letters(connection, source, dead_letters, now)
+                counts = SourceCounts(
+                    source,
+                    received=received,
+                    stored=len(new),
+                    duplicates=len(events) - len(new),
+                    dead_letters=len(dead_letters),
+                    dropped=received - len(events) - len(dead_letters),
+                )
+                sources.add_batch(connection, counts, cursor)
+            self._remember(new)
+        return counts
+
+    def resolve_dead_letters(
+        self,
+        source: str,
+        events: pa.Table,
+        resolved: Sequence[int],
+        reasons: Mapping[int, str],
+        *,
+        now: datetime,
+    ) -> ReplayCounts:
+        """Put events in the place of dead letters that can be read now; all or nothing.
+
+        Args:
+            source: The source's name.
+            events: `events.IDENTIFIED`: what the resolved letters became. Those that became no event were
+                dropped by a plugin.
+            resolved: Ids of letters that could be read.
+            reasons: Why each of the others could not, by id.
+            now: The time to note with the events.
+
+        Raises:
+            DataError: One of the letters has been resolved already.
+        """
+        with self._writing:
+            with self._database.writing() as connection:
+                letters.delete_letters(connection, source, resolved)
+                letters.update_reasons(connection, source, reasons)
+                new = self._insert_new(connection, source, events, now)
+                counts = ReplayCounts(
+                    stored=len(new),
+                    duplicates=len(events) - len(new),
+                    dropped=len(resolved) - len(events),
+                    still_dead=len(reasons),
+                )
+                sources.move_resolved(connection, source, len(resolved), counts)
+            self._remember(new)
+        return counts
+
+    def expire_parked(self, before: datetime) -> int:
+        """Delete votes received before a time that still wait for their answer; return how many.
+
+        They are remembered by id: one that is delivered again is a duplicate.
+        """
+        with self._writing, self._database.writing() as connection:
+            return sources.expire_parked(connection, before)
+
+    def checkpoint(self) -> None:
+        """Move what is in the write-ahead log into the file.
+
+        Raises:
+            DiskFullError: There is no space for it. Everything is still there, in the log.
+        """
+        with self._writing:
+            self._database.checkpoint()
+
+    def _insert_new(
+        self, connection: Connection, source: str, events: pa.Table, now: datetime
+    ) -> Digests:
+        """Insert what was not received before; return its hashes, for after the commit."""
+        self._recall(connection)
+        digests = digests_of(events["event_id"])
+        new = self._seen.unseen(digests)
+        rows = events.filter(pa.array(new))
+        if len(rows):
+            arrivals = pa.array(range(self._arrival, self._arrival + len(rows)), pa.int64())
+            connection.register("batch", rows.append_column("arrival", arrivals))
+            connection.execute(
+                "INSERT INTO events BY NAME SELECT *, ? AS source, ? AS received_at FROM batch",
+                [source, now],
+            )
+        return digests.take(new)
+
+    def _recall(self, connection: Connection) -> None:
+        """Learn what was received before, unless it is known since the file was opened."""
+        if self._recalled_epoch == self._database.epoch:
+            return
+        self._seen = SeenEvents()
+        for batch in stream(connection, _RECEIVED, 1_000_000):
+            self._seen.add(Digests.from_column(batch.column(0)))
+        ((self._arrival,),) = connection.execute(
+            "SELECT coalesce(max(arrival) + 1, 0) FROM events"
+        ).fetchall()
+        self._recalled_epoch = self._database.epoch
+
+    def _remember(self, new: Digests) -> None:
+        self._seen.add(new)
+        self._arrival += len(new)

@@ -1,0 +1,72 @@
+"""An ASGI application served in a thread of this process."""
+
+import logging
+import socket
+import threading
+from typing import Any
+
+from thumbwheel.errors import SourceError
+
+__all__ = ["BackgroundServer"]
+
+
+class BackgroundServer:
+    """Serves an application until it is closed.
+
+    Args:
+        app: The ASGI application.
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+        grace_seconds: How long requests that were begun may take to finish when it closes.
+        protocol: uvicorn's protocol class, when it is not the usual one.
+
+    Attributes:
+        url: Where it listens.
+
+    Raises:
+        SourceError: The address cannot be listened on.
+    """
+
+    def __init__(
+        self, app: Any, host: str, port: int, grace_seconds: int, protocol: Any = "auto"
+    ) -> None:
+        import uvicorn
+
+        self._socket = _listen(host, port)
+        port = self._socket.getsockname()[1]
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        settings = uvicorn.Config(
+            app,
+            http=protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level=logging.WARNING,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=grace_seconds,
+        )
+        self._server = uvicorn.Server(settings)
+        self._thread = threading.Thread(
+            target=self._server.run, args=([self._socket],), name="http", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening, and wait until the requests that were begun have been answered."""
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SourceError(
+            f"cannot listen on {host}:{port}: {reason}; stop what listens there, or set another "
+            "`host` or `port`"
+        ) from error

@@ -1,0 +1,229 @@
+"""`thumbwheel serve` holds the store, and everybody else asks it without knowing."""
+
+import json
+import re
+import stat
+
+import pytest
+import requests
+from serving import serving, wait_until
+
+SECRET = "a secret that is in an answer"
+
+CONFIG = """
+project = "served"
+home = "home"
+[model]
+path = "model"
+[serve]
+port = 0
+[[sources]]
+name = "export"
+connector = "file"
+options.path = "events/*.jsonl"
+[[plugins]]
+use = "all_pairs"
+"""
+
+
+def answer(number, **values):
+    return {
+        "event_id": f"a{number}",
+        "generation_id": f"g{number}",
+        "prompt": f"question {number // 2}",
+        "completion": f"answer {number}. {SECRET}",
+        "score": 1 if number % 2 else -1,
+        "rater_id": "r",
+        **values,
+    }
+
+
+def write(folder, name, *records):
+    lines = [r if isinstance(r, bytes) else json.dumps(r).encode() for r in records]
+    (folder / "events").mkdir(exist_ok=True)
+    with (folder / "events" / name).open("ab") as file:
+        file.writelines(line + b"\n" for line in lines)
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A configuration with one watched folder, and a first file in it."""
+    (tmp_path / "thumbwheel.toml").write_text(CONFIG)
+    vote = {"event_id": "v", "generation_id": "unknown", "score": 1, "rater_id": "r"}
+    write(tmp_path, "1.jsonl", *(answer(n) for n in range(10)), vote, b"no JSON", answer(0))
+    return tmp_path
+
+
+def untimed(results):
+    return [re.sub(r"\d+\.\d s", "", out) for _, out, _ in results]
+
+
+def test_commands_ask_the_owner(served, thumbwheel):
+    """While it runs, commands show what they show without it; ingest says why it does not run."""
+    config = served / "thumbwheel.toml"
+    commands = (
+        ["pairs"],
+        ["query", "SELECT source, count(*) AS n FROM events GROUP BY source"],
+        ["dead-letters", "list"],
+    )
+    with serving(config, served / "home") as owner:
+        wait_until(lambda: owner.stored() == 11)
+        asked = [thumbwheel(*command, cwd=served) for command in commands]
+        code, out, err = thumbwheel("status", cwd=served)
+        assert code == 0, err
+        assert re.search(r"export +13 +10 +1 +1 +1 *\n", out), out
+        assert "export: caught up" in out
+        code, _, err = thumbwheel("ingest", cwd=served)
+        assert (code, "reads the sources all the time" in err) == (3, True)
+        code, _, err = thumbwheel("rebuild", cwd=served)
+        assert (code, "stop it" in err) == (3, True)
+        assert owner.stop() == 0
+    alone = [thumbwheel(*command, cwd=served) for command in commands]
+    assert [code for code, _, _ in alone] == [0, 0, 0]
+    assert untimed(asked) == untimed(alone)
+
+
+def test_what_comes_while_it_runs_is_stored(served):
+    """A line appended, a new file, and the answer that a parked vote waited for."""
+    with serving(served / "thumbwheel.toml", served / "home") as owner:
+        wait_until(lambda: owner.stored() == 11)
+        assert owner.get("/v1/votes").json()["parked"] == 1
+        write(served, "1.jsonl", answer(10))
+        write(served, "2.jsonl", answer(11, generation_id="unknown"))
+        wait_until(lambda: owner.stored() == 13)
+        assert owner.get("/v1/votes").json()["parked"] == 0
+        (counts,) = owner.get("/v1/sources").json()
+        received = counts.pop("received")
+        assert received == 15
+        assert received == sum(count for count in counts.values() if isinstance(count, int))
+
+
+def test_the_token_is_needed_and_private(served):
+    """Without it nothing but the probes answers; the note that holds it is the user's alone."""
+    with serving(served / "thumbwheel.toml", served / "home") as owner:
+        schema = requests.get(owner.url + "/openapi.json", timeout=10).json()
+        probes = {"/livez", "/readyz"}
+        assert probes < schema["paths"].keys()
+        for path, methods in schema["paths"].items():
+            url = owner.url + path.replace("{letter_id}", "1")
+            for method in methods:
+                for token in ("", "Bearer wrong", "Bearer é", f"Basic {owner.token}"):
+                    answered = requests.request(
+                        method, url, headers={"Authorization": token.encode()}, timeout=10
+                    )
+                    assert answered.status_code == (200 if path in probes else 401), path
+        mode = (served / "home" / "serve.json").stat().st_mode
+        assert stat.S_IMODE(mode) == 0o600
+
+
+def test_a_token_from_the_environment_and_an_owner_elsewhere(served, tmp_path, thumbwheel):
+    """A project that only knows `serve.url` and the token asks the owner; a wrong token is told."""
+    with serving(served / "thumbwheel.toml", served / "home", THUMBWHEEL_TOKEN="t0ken") as owner:
+        wait_until(lambda: owner.stored() == 11)
+        assert owner.token == "t0ken"
+        away = tmp_path / "away"
+        away.mkdir()
+        text = CONFIG.replace("port = 0", f'url = "{owner.url}"\ntoken_env = "ELSEWHERE"')
+        (away / "thumbwheel.toml").write_text(text)
+        code, _, err = thumbwheel("query", "SELECT 1 AS one", cwd=away)
+        assert (code, "ELSEWHERE" in err) == (2, True)
+        code, _, err = thumbwheel("query", "SELECT 1", cwd=away, ELSEWHERE="wrong")
+        assert (code, "refuses the token" in err) == (2, True)
+        code, out, err = thumbwheel("pairs", cwd=away, ELSEWHERE="t0ken")
+        assert (code, "10 rated answers" in out) == (0, True), err
+        owner.stop()
+        code, _, err = thumbwheel("pairs", cwd=away, ELSEWHERE="t0ken")
+        assert (code, "does not answer" in err) == (4, True)
+
+
+def test_queries_cannot_do_harm(served, thumbwheel):
+    """SQL that writes, reads files or runs for ever is refused with the reason."""
+    with serving(served / "thumbwheel.toml", served / "home") as owner:
+        wait_until(lambda: owner.stored() == 11)
+        for sql in ("DELETE FROM events", "SELECT * FROM read_csv('/etc/passwd')", "SELEC 1"):
+            code, out, err = thumbwheel("query", sql, cwd=served)
+            assert (code, out.strip(), err.startswith("error:")) == (2, "", True), sql
+        slow = {"sql": "SELECT count(*) FROM range(1e12::BIGINT) a, range(100) b"}
+        refused = owner.request("POST", "/v1/query", json=slow | {"timeout_seconds": 0.2})
+        assert refused.status_code == 400
+        assert owner.stored() == 11
+
+
+def test_a_second_owner_is_one_clear_error(served, thumbwheel):
+    """Two processes never hold one store."""
+    with serving(served / "thumbwheel.toml", served / "home") as owner:
+        code, _, err = thumbwheel("serve", cwd=served)
+        assert code == 3
+        assert "runs on" in err
+        assert "Traceback" not in err
+        assert owner.get("/livez").json()["status"] == "ok"
+
+
+def test_dead_letters_are_shown_and_replayed(served, thumbwheel):
+    """A record of an unknown rating becomes an event when the mapping has learnt it."""
+    config = served / "thumbwheel.toml"
+    rated = b'{"prompt": "p", "completion": "c", "rating": "superb"}'
+    write(served, "1.jsonl", rated)
+    mapped = '[sources.mapping]\nup = ["good"]\n[[plugins]]'
+    config.write_text(CONFIG.replace("[[plugins]]", mapped))
+    with serving(config, served / "home") as owner:
+        wait_until(lambda: owner.received() == 14)
+        newest = owner.get("/v1/dead-letters", params={"limit": 1}).json()[0]
+        assert "superb" in newest["reason"]
+        code, out, err = thumbwheel("dead-letters", "show", newest["id"], cwd=served)
+        assert (code, out.encode(), "1.jsonl:14" in err) == (0, rated, True)
+        replayed = owner.request("POST", "/v1/dead-letters/replay", json={}).json()
+        assert replayed["export"]["stored"] == 0
+    config.write_text(CONFIG.replace("[[plugins]]", mapped.replace("good", "superb")))
+    code, out, err = thumbwheel("dead-letters", "replay", cwd=served)
+    assert code == 0, err
+    assert re.search(r"export +1 +0 +1 *\n", out), out
+    code, out, _ = thumbwheel("status", cwd=served)
+    assert re.search(r"export +14 +\d+ +0 +\d+ +1 *\n", out), out
+
+
+def test_metrics_tell_the_balance(served):
+    """Prometheus gets the balance, dead letters by class of reason, state, lag and size."""
+    with serving(served / "thumbwheel.toml", served / "home") as owner:
+        wait_until(lambda: owner.stored() == 11)
+        page = owner.get("/metrics").text
+        expected = {
+            'thumbwheel_records_received_total{source="export"}': 13,
+            'thumbwheel_events_stored_total{source="export"}': 11,
+            'thumbwheel_events_duplicate_total{source="export"}': 1,
+            'thumbwheel_dead_letters{source="export"}': 1,
+            'thumbwheel_dead_letters_by_reason_total{reason="invalid JSON",source="export"}': 1,
+            'thumbwheel_source_up{source="export"}': 1,
+            'thumbwheel_batch_seconds_count{source="export"}': 1,
+        }
+        found = dict(re.findall(r"^(\w+\{.*\}) ([\d.]+)$", page, re.MULTILINE))
+        assert {name: float(found[name]) for name in expected} == expected
+        assert re.search(r"^thumbwheel_store_bytes [1-9]", page, re.MULTILINE)
+
+
+def test_logs_are_json_without_bodies(served):
+    """Every line is JSON, and nothing of what users wrote is in any."""
+    with serving(served / "thumbwheel.toml", served / "home") as owner:
+        wait_until(lambda: owner.stored() == 11)
+        owner.request("POST", "/v1/query", json={"sql": "SELECT broken"})
+        assert owner.stop() == 0
+        lines = owner.log.read_text().splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["serving", "stopping", "stopped"]
+    assert SECRET not in owner.log.read_text()
+
+
+def test_a_source_that_cannot_be_read_is_told_at_the_start(served, thumbwheel):
+    """A wrong path ends it with one line; so does a port that is taken."""
+    config = served / "thumbwheel.toml"
+    config.write_text(CONFIG.replace("events/*.jsonl", "nowhere.jsonl"))
+    code, _, err = thumbwheel("serve", cwd=served)
+    assert (code, "nowhere.jsonl" in err, len(err.splitlines())) == (2, True, 1)
+    config.write_text(CONFIG)
+    with serving(config, served / "home") as owner:
+        port = owner.url.rpartition(":")[2]
+        other = served / "other"
+        other.mkdir()
+        write(other, "1.jsonl", answer(1))
+        (other / "thumbwheel.toml").write_text(CONFIG.replace("port = 0", f"port = {port}"))
+        code, _, err = thumbwheel("serve", cwd=other)
+        assert (code, f"127.0.0.1:{port}" in err, len(err.splitlines())) == (2, True, 1)

@@ -1,0 +1,59 @@
+"""What the tests of the store share: events in few words, and batches of them."""
+
+import json
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from thumbwheel.events import IDENTIFIED, EventParser
+from thumbwheel.tables import RATED
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def event(**values):
+    """Return an event's row. It carries an answer; a key given as `...` is left out."""
+    record = {"prompt": "p", "completion": "c", **values}
+    record = {key: value for key, value in record.items() if value is not ...}
+    return EventParser().parse(json.dumps(record).encode())
+
+
+def vote(**values):
+    """Return the row of a vote that comes without its answer."""
+    return event(prompt=..., completion=..., **values)
+
+
+def table(events):
+    return pa.Table.from_pylist(list(events), schema=IDENTIFIED)
+
+
+def append(store, *events, letters=(), cursor="1", source="s", now=NOW):
+    received = len(events) + len(letters)
+    return store.append(source, table(events), letters, cursor=cursor, received=received, now=now)
+
+
+def rated(store, tmp_path):
+    snapshot = store.snapshot(tmp_path / "snapshot.parquet")
+    rows = pq.read_table(snapshot.path).cast(RATED).to_pylist()
+    return snapshot, {row["completion"]: row for row in rows}
+
+
+def numbered(number, n):
+    """Return `n` events of the batch with this number, some 200 bytes each."""
+    return [
+        event(event_id=f"{number}/{i}", completion=f"{number}/{i} " * 10, rater_id="r", score=1)
+        for i in range(n)
+    ]
+
+
+def balanced(counts):
+    """Tell whether everything that was received is accounted for."""
+    return counts.received == (
+        counts.stored
+        + counts.duplicates
+        + counts.dead_letters
+        + counts.dropped
+        + counts.parked
+        + counts.expired
+    )

@@ -1,0 +1,104 @@
+"""Ratings and keys: from a record of any tool to an event."""
+
+import json
+from typing import Any
+
+import pytest
+
+from thumbwheel.events import EventParser, MalformedRecordError
+from thumbwheel.mapping import KeyMapping, RatingOptions, Scale, find
+
+
+def score(rating: Any, **options: Any) -> float | None:
+    return RatingOptions(**options).vote(rating).get("score")
+
+
+@pytest.mark.parametrize(
+    ("rating", "expected"),
+    [
+        ("up", 1),
+        (" Thumbs_Down ", -1),
+        (True, 1),
+        (False, -1),
+        (1, 1),
+        (1.0, 1),
+        (-1, -1),
+        ("1", 1),
+        ("1.0", 1),
+        (" -1 ", -1),
+        ("TRUE", 1),
+        ("false", -1),
+    ],
+)
+def test_the_usual_thumbs(rating: Any, expected: float) -> None:
+    """Words, truth values and numbers, also as the text that CSV makes of them."""
+    assert score(rating) == expected
+
+
+@pytest.mark.parametrize("rating", [None, "", "  "])
+def test_nothing_is_no_vote(rating: Any) -> None:
+    """Null and blank text are no vote, not even a withdrawn one."""
+    assert RatingOptions().vote(rating) == {}
+    assert RatingOptions(scale=Scale(down=1, up=5)).vote(rating) == {}
+
+
+def test_a_withdrawn_vote() -> None:
+    """A rating that takes a vote back has no score."""
+    assert RatingOptions().vote("Retracted") == {"withdrawn": True}
+    scaled = RatingOptions(scale=Scale(down=1, up=5), withdrawn=("0",))
+    assert scaled.vote("0") == {"withdrawn": True}
+    assert scaled.vote("3") == {"score": 0}
+
+
+@pytest.mark.parametrize(
+    ("options", "rating"),
+    [
+        ({"up": [1], "down": [0]}, True),
+        ({"up": [True], "down": [False]}, 1),
+        ({"up": [True], "down": [False]}, "1"),
+        ({"up": [1], "down": [0]}, "true"),
+        ({}, 2),
+        ({}, "2"),
+        ({}, "nan"),
+        ({}, ["up"]),
+        ({}, {"up": 1}),
+        ({"scale": {"down": 1, "up": 5}}, "so so"),
+        ({"scale": {"down": 1, "up": 5}}, float("nan")),
+    ],
+)
+def test_what_is_not_listed_is_malformed(options: dict[str, Any], rating: Any) -> None:
+    """Numbers and truth values are told apart, and nothing is guessed."""
+    with pytest.raises(MalformedRecordError, match="rating"):
+        score(rating, **options)
+
+
+def test_numbers_go_to_the_scale_and_words_to_the_lists() -> None:
+    """With a scale, 1 is the lowest of five stars although 1 is a thumb otherwise."""
+    options = {"scale": {"down": 1, "up": 5}}
+    assert [score(rating, **options) for rating in (1, "1", 3, "4", 9, "up")] == [
+        -1,
+        -1,
+        0,
+        0.5,
+        1,
+        1,
+    ]
+    assert score("5", scale=Scale(down=1, up=10), up=("5",)) == 1
+
+
+def test_every_mapping_of_keys_has_the_options_of_ratings() -> None:
+    """A record's keys and its rating make one event."""
+    mapping = KeyMapping(rating="r.value", rater="by", scale=Scale(down=0, up=10))
+    record = {"prompt": "q", "completion": "a", "r": {"value": "10"}, "by": "ann"}
+    event = EventParser(mapping).parse(json.dumps(record).encode())
+    assert event is not None
+    assert (event["score"], event["rater_id"]) == (1, "ann")
+
+
+def test_find_reaches_into_objects_and_lists() -> None:
+    """A path ends in its value, or in None where there is no such place."""
+    record = {"a": [{"b": 1}, {"0": 2}]}
+    assert find(record, ("a", "0", "b")) == 1
+    assert find(record, ("a", "1", "0")) == 2
+    for path in (("a", "2"), ("a", "b"), ("a", "0", "b", "c"), ("x",)):
+        assert find(record, path) is None

@@ -1,0 +1,52 @@
+"""What the store knows of the events it has received: exactly a set of their ids."""
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thumbwheel.store.seen import Digests, SeenEvents, digests_of
+
+# Few different high words, the lowest and the highest among them: most ids share one.
+words = st.tuples(
+    st.sampled_from([0, 1, 2**61, 2**63, 2**64 - 1]), st.sampled_from([0, 1, 7, 2**64 - 1])
+)
+
+
+def digests(pairs):
+    array = np.array(pairs, np.uint64).reshape(-1, 2)
+    return Digests(array[:, 0], array[:, 1])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.lists(words, max_size=20), max_size=8))
+def test_it_is_a_set(batches):
+    """An id is new once, the first time, also where hashes share their high word."""
+    seen, model = SeenEvents(), set()
+    for pairs in batches:
+        batch = digests(pairs)
+        flags = seen.unseen(batch)
+        seen.add(batch.take(flags))
+        for pair, flag in zip(pairs, flags, strict=True):
+            assert flag == (pair not in model)
+            model.add(pair)
+        assert len(seen) == len(model)
+
+
+def test_many_batches_stay_few_runs():
+    """A hundred thousand ids in batches are all known, in a handful of sorted runs."""
+    random = np.random.default_rng(0)
+    ids = random.integers(0, 2**64, (100_000, 2), np.uint64)
+    seen = SeenEvents()
+    for batch in np.split(ids, 400):
+        seen.add(digests(batch))
+    assert not seen.unseen(digests(ids)).any()
+    assert seen.unseen(digests(random.integers(0, 2**64, (1000, 2), np.uint64))).all()
+    assert len(seen._runs) < 12
+
+
+def test_an_id_is_the_beginning_of_its_sha256():
+    """The hashes are those that the store's SQL computes when it is opened (FIPS 180-2, "abc")."""
+    digest = digests_of(pa.chunked_array([["abc"]]))
+    raw = digest.high.tobytes() + digest.low.tobytes()
+    assert raw.hex() == "ba7816bf8f01cfea414140de5dae2223"
