@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import requests
 
 __all__ = ["Serving", "launched", "serving", "started", "wait_until"]
@@ -57,6 +58,12 @@ class Serving:
         states = self.get("/v1/sources/states").json()
         (state,) = [state for state in states if state["source"] == source]
         return state
+
+    def query(self, sql: str) -> list[Any]:
+        """Return the first column of what a SELECT gives."""
+        rows = self.request("POST", "/v1/query", json={"sql": sql}).content
+        column: list[Any] = pa.ipc.open_stream(rows).read_all()[0].to_pylist()
+        return column
 
     def stop(self) -> int:
         """Send SIGTERM and return the exit code."""

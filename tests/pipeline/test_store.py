@@ -244,7 +244,7 @@ def test_one_store_for_one_file(tmp_path):
 
 
 def test_foreign_files_are_refused(tmp_path):
-    """A broken file and someone else's database are each one clear error."""
+    """A broken file, someone else's database and a bad path are each one clear error."""
     (tmp_path / "text.duckdb").write_text("this is no database, but it is long enough " * 500)
     with pytest.raises(DataError, match="not a valid DuckDB database file"):
         Store(tmp_path / "text.duckdb")
@@ -252,6 +252,8 @@ def test_foreign_files_are_refused(tmp_path):
         connection.execute("CREATE TABLE mine (x INTEGER)")
     with pytest.raises(DataError, match="not a Thumbwheel store"):
         Store(tmp_path / "other.duckdb")
+    with pytest.raises(DataError, match="cannot be made"):
+        Store(tmp_path / "text.duckdb" / "s.duckdb")
     (tmp_path / "folder.duckdb").mkdir()
     with pytest.raises(DataError, match="cannot be opened"):
         Store(tmp_path / "folder.duckdb")

@@ -20,11 +20,14 @@ from rich.text import Text
 from thumbwheel.events import readable
 from thumbwheel.manager import (
     CONNECTORS_GROUP,
+    MAPPINGS_GROUP,
     PLUGINS_GROUP,
+    OptionInfo,
     PluginInfo,
     installed,
     option_infos,
 )
+from thumbwheel.mapping import RatingOptions
 from thumbwheel.pairing import Pairing
 from thumbwheel.store import Snapshot
 from thumbwheel.types import CycleReport
@@ -37,6 +40,7 @@ __all__ = [
     "print_pairing",
     "print_plugins",
     "print_report",
+    "printable",
 ]
 
 
@@ -268,8 +272,13 @@ _PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t
 _PICTURES |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
 
 
+def printable(text: str) -> str:
+    """Return a text from outside as a terminal may show it."""
+    return text.translate(_PICTURES)
+
+
 def _clip(text: str, limit: int = 400) -> str:
-    shown = text[:limit].translate(_PICTURES)
+    shown = printable(text[:limit])
     return shown if len(text) <= limit else f"{shown}… ({len(text):,} characters)"
 
 
@@ -288,20 +297,27 @@ def print_plugins(console: Console, loaded: Sequence[PluginInfo]) -> None:
         console.print(table)
     else:
         console.print("There is no configuration here, so nothing is loaded.")
-    for title, group in (
-        ("Installed plugins and their options", PLUGINS_GROUP),
-        ("Installed connectors and their options", CONNECTORS_GROUP),
+    ratings = option_infos(RatingOptions)
+    for title, group, shared in (
+        ("Installed plugins and their options", PLUGINS_GROUP, []),
+        ("Installed connectors and their options", CONNECTORS_GROUP, []),
+        ("Installed mappings and their options", MAPPINGS_GROUP, ratings),
     ):
         console.print(f"\n[bold]{title}[/]")
         table = _listing()
         for name, point in installed(group).items():
             cls = point.load()
-            summary = (inspect.getdoc(cls) or "").partition("\n")[0]
-            options = "".join(
-                f"\n{option.name}: {option.type} = {option.default}" for option in option_infos(cls)
-            )
-            table.add_row(escape(name), f"{escape(summary)}[dim]{escape(options)}[/]")
+            own = [option for option in option_infos(cls) if option not in shared]
+            _add_listed(table, name, cls, own)
+        if shared:
+            _add_listed(table, "(each)", RatingOptions, shared)
         console.print(table)
+
+
+def _add_listed(table: Table, name: str, cls: type, options: Sequence[OptionInfo]) -> None:
+    summary = (inspect.getdoc(cls) or "").partition("\n")[0]
+    listed = "".join(f"\n{option.name}: {option.type} = {option.default}" for option in options)
+    table.add_row(escape(name), f"{escape(summary)}[dim]{escape(listed)}[/]")
 
 
 def _listing() -> Table:

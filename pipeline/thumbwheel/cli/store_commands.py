@@ -9,7 +9,7 @@ import typer
 
 from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, make_console
 from thumbwheel.config import Config, load_config
-from thumbwheel.errors import BusyError, DataError
+from thumbwheel.errors import BusyError, DataError, InputError
 
 if TYPE_CHECKING:
     from thumbwheel.client import RemoteStore
@@ -21,6 +21,9 @@ PANEL = "Events"
 
 store_commands = typer.Typer()
 dead_letter_commands = typer.Typer(no_args_is_help=True)
+
+# A table of more rows takes longer to lay out than anybody waits, and is longer than anybody reads.
+_LONGEST_TABLE = 1000
 
 SourceOption = Annotated[str | None, typer.Option("--source", help="Only of this source.")]
 
@@ -61,12 +64,19 @@ def serve(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
     Meanwhile every other command asks this process, by itself.
     """
+    from rich.console import Console
+
     from thumbwheel.manager import PluginManager
     from thumbwheel.serve import serve as run
     from thumbwheel.serve.logs import configure_logs
 
     settings = load_config(config)
     plugins = PluginManager(settings.plugins, settings.base_dir)
+    errors = Console(stderr=True, highlight=False)
+    if errors.is_terminal:
+        errors.print(
+            "Starting. `thumbwheel status` in another terminal shows what comes in; Ctrl-C stops."
+        )
     configure_logs()
     run(settings, plugins)
 
@@ -80,28 +90,42 @@ def status(config: ConfigOption = DEFAULT_CONFIG) -> None:
     from thumbwheel.registry import open_registry
 
     settings = load_config(config)
-    with stored(settings) as store:
+    console = make_console()
+    with stored(settings) as store, console.status("counting"):
         sources, votes = store.source_counts(), store.vote_counts()
         reasons = store.dead_letter_reasons(5)
         states = store.source_states() if isinstance(store, RemoteStore) else []
     champion = open_registry(settings).champion_version()
     cycles = list_cycles(settings.home)
-    print_status(make_console(), sources, states, votes, reasons, champion, cycles)
+    print_status(console, sources, states, votes, reasons, champion, cycles)
 
 
 @store_commands.command(rich_help_panel=PANEL)
 def query(
     sql: Annotated[str, typer.Argument(help="One SELECT, in DuckDB's SQL.")],
     config: ConfigOption = DEFAULT_CONFIG,
-    max_rows: Annotated[int, typer.Option(min=1, help="Rows to show at most.")] = 100,
+    max_rows: Annotated[int, typer.Option(min=1, max=100_000, help="Rows at most.")] = 100,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write each row whole, as a line of JSON.")
+    ] = False,
 ) -> None:
     """Ask the store in SQL, read-only. Its tables are events, dead_letters and sources."""
-    from thumbwheel.cli.store_reports import print_rows
+    from thumbwheel.cli.store_reports import json_lines, print_rows
 
+    if max_rows > _LONGEST_TABLE and not as_json:
+        raise InputError(f"a table shows at most {_LONGEST_TABLE:,} rows; --json writes more")
     settings = load_config(config)
-    with stored(settings) as store:
-        rows = store.query(sql, max_rows=max_rows, timeout_seconds=60.0)
-    print_rows(make_console(), rows, max_rows)
+    console = make_console()
+    with stored(settings) as store, console.status("asking the store"):
+        # One more tells whether there are more.
+        rows = store.query(sql, max_rows=max_rows + 1, timeout_seconds=60.0)
+    if not as_json:
+        print_rows(console, rows, max_rows)
+        return
+    for line in json_lines(rows.slice(0, max_rows)):
+        sys.stdout.buffer.write(line)
+    if len(rows) > max_rows:
+        typer.echo(f"the first {max_rows:,} rows; --max-rows writes more", err=True)
 
 
 @store_commands.command(rich_help_panel=PANEL)
@@ -137,7 +161,7 @@ def rebuild(
 def list_dead_letters(
     config: ConfigOption = DEFAULT_CONFIG,
     source: SourceOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many to show.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show.")] = 20,
 ) -> None:
     """Show the newest records that could not be read, and why."""
     from thumbwheel.cli.store_reports import print_dead_letters
@@ -145,7 +169,14 @@ def list_dead_letters(
     settings = load_config(config)
     with stored(settings) as store:
         letters = store.dead_letters(source=source, limit=limit)
-    print_dead_letters(make_console(), letters)
+        if source is not None and not letters:
+            known = {configured.name for configured in settings.sources}
+            known |= {counts.source for counts in store.source_counts()}
+            if source not in known:
+                raise InputError(
+                    f"there is no source {source!r}; the sources are {', '.join(sorted(known))}"
+                )
+    print_dead_letters(make_console(), letters, source)
 
 
 @dead_letter_commands.command("show")
@@ -153,12 +184,21 @@ def show_dead_letter(
     letter: Annotated[int, typer.Argument(help="Its number in the list.")],
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Write one dead letter's bytes, as they came; the reason goes to standard error."""
+    """Write one dead letter's bytes, as they came; the reason goes to standard error.
+
+    On a terminal, control characters are shown as pictures of themselves.
+    """
+    from thumbwheel.cli.reports import printable
+
     settings = load_config(config)
     with stored(settings) as store:
         described, raw = store.dead_letter(letter)
-    typer.echo(f"{described.source}, {described.position}: {described.reason}", err=True)
-    sys.stdout.buffer.write(raw)
+    why = f"{described.source}, {described.position}: {described.reason}"
+    typer.echo(printable(why), err=True)
+    if sys.stdout.isatty():
+        typer.echo(printable(raw.decode(errors="replace")))
+    else:
+        sys.stdout.buffer.write(raw)
 
 
 @dead_letter_commands.command("replay")
@@ -171,12 +211,13 @@ def replay(config: ConfigOption = DEFAULT_CONFIG, source: SourceOption = None) -
 
     settings = load_config(config)
     plugins = PluginManager(settings.plugins, settings.base_dir)
-    with stored(settings) as store:
+    console = make_console()
+    with stored(settings) as store, console.status("reading dead letters again"):
         if isinstance(store, RemoteStore):
             replayed = store.replay(source)
         else:
             replayed = replay_dead_letters(settings, plugins, store, source)
-    print_replay(make_console(), replayed)
+    print_replay(console, replayed)
 
 
 store_commands.add_typer(

@@ -1,20 +1,24 @@
 """What the commands around the store print."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
+from pydantic_core import to_json
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 from rich.text import Text
 
-from thumbwheel.cli.reports import champion_name, make_table
+from thumbwheel.cli.reports import champion_name, make_table, printable
 from thumbwheel.client import SourceState
 from thumbwheel.cycle.journal import CycleJournal
 from thumbwheel.store import ReplayCounts, SourceCounts, StoredDeadLetter, VoteCounts
 
-__all__ = ["print_dead_letters", "print_replay", "print_rows", "print_status"]
+__all__ = ["json_lines", "print_dead_letters", "print_replay", "print_rows", "print_status"]
 
 _CELL = 80
+_FIELD = 400
+_NARROWEST = 16
 
 
 def print_status(
@@ -42,15 +46,22 @@ def print_status(
     table = make_table("Sources", "source", numbers=list(shown))
     for row, counts in enumerate(sources):
         table.add_row(escape(counts.source), *(f"{values[row]:,}" for values in shown.values()))
-    console.print(table)
+    if sources:
+        console.print(table)
+    else:
+        console.print("[bold]Sources[/]  none has been read yet; `thumbwheel ingest` reads them")
     for state in states:
         behind = f", {state.lag_records:,} records behind" if state.lag_records else ""
         error = f": {state.error}" if state.error else ""
         console.print(
-            Text(f"  {state.source}: {state.state}{behind}{error}", style="red" if error else "dim")
+            Text(
+                printable(f"  {state.source}: {state.state}{behind}{error}"),
+                style="red" if error else "dim",
+            )
         )
     for reason, count, position in dead_letters:
-        console.print(f"  [dim]{count:,} × {escape(reason)} (first at {escape(position)})[/]")
+        example = printable(f"  {count:,} × {reason} (such as {position})")
+        console.print(Text(example, style="dim"))
     if dead_letters:
         console.print("  [dim]`thumbwheel dead-letters list` shows them.[/]")
     console.print(
@@ -73,34 +84,87 @@ def print_status(
 
 
 def print_rows(console: Console, rows: pa.Table, max_rows: int) -> None:
-    """Print the rows of a query."""
-    table = make_table("", *(escape(name) for name in rows.column_names))
-    for row in rows.to_pylist():
-        table.add_row(*(Text(_cell(value)) for value in row.values()))
-    console.print(table)
-    more = " (the first; --max-rows shows more)" if len(rows) == max_rows else ""
-    console.print(f"[dim]{len(rows):,} row{'s' * (len(rows) != 1)}{more}[/]")
+    """Print the first rows of a query: as a table, or field by field where that is too wide."""
+    shown = rows.slice(0, max_rows)
+    table = make_table("", *(escape(printable(name)) for name in shown.column_names))
+    for row in shown.to_pylist():
+        table.add_row(*(Text(_cell(value, _CELL)) for value in row.values()))
+    if _is_too_wide(console, table):
+        _print_fields(console, shown)
+    else:
+        console.print(table)
+    more = " (the first; --max-rows shows more)" if len(rows) > max_rows else ""
+    console.print(f"[dim]{len(shown):,} row{'s' * (len(shown) != 1)}{more}[/]")
 
 
-def _cell(value: object) -> str:
-    text = "" if value is None else str(value)
-    return text if len(text) <= _CELL else f"{text[:_CELL]}…"
+def _is_too_wide(console: Console, table: Table) -> bool:
+    """Tell whether columns would have to be narrower than anybody can read."""
+    least = 0
+    for column in table.columns:
+        widths = [console.measure(cell).maximum for cell in column.cells]
+        title = console.measure(str(column.header)).maximum
+        least += max(title, min(_NARROWEST, max(widths, default=0))) + 2
+    return least + len(table.columns) > console.width
 
 
-def print_dead_letters(console: Console, letters: Sequence[StoredDeadLetter]) -> None:
-    """Print a list of dead letters, and what can be done with them."""
+def _print_fields(console: Console, rows: pa.Table) -> None:
+    for number, row in enumerate(rows.to_pylist(), 1):
+        console.rule(f"row {number:,}", style="dim", align="left")
+        fields = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        fields.add_column(no_wrap=True, style="dim")
+        fields.add_column(overflow="fold")
+        for name, value in row.items():
+            fields.add_row(Text(printable(name)), Text(_cell(value, _FIELD)))
+        console.print(fields)
+
+
+def _cell(value: object, limit: int) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        text = value.decode(errors="replace")
+    elif isinstance(value, list | dict):
+        text = to_json(value, bytes_mode="base64", fallback=str).decode()
+    else:
+        text = str(value)
+    shown = printable(text[:limit])
+    return shown if len(text) <= limit else f"{shown}…"
+
+
+def json_lines(rows: pa.Table) -> Iterator[bytes]:
+    """Yield each row as a JSON object on a line of its own.
+
+    Bytes are shown as text, and what JSON has no number for (NaN, infinity) as null.
+    """
+    for batch in rows.to_batches(max_chunksize=1000):
+        for row in batch.to_pylist():
+            plain = {
+                name: value.decode(errors="replace") if isinstance(value, bytes) else value
+                for name, value in row.items()
+            }
+            yield to_json(plain, bytes_mode="base64", inf_nan_mode="null", fallback=str) + b"\n"
+
+
+def print_dead_letters(
+    console: Console, letters: Sequence[StoredDeadLetter], source: str | None
+) -> None:
+    """Print a list of dead letters, of one source or of all, and what can be done with them."""
     if not letters:
-        console.print("There are no dead letters: every record could be read.")
+        whose = "" if source is None else f" of {source}"
+        console.print(f"There are no dead letters: every record{whose} could be read.")
         return
     table = make_table("Dead letters, the newest first", "number", "source", "position", "reason")
     for letter in letters:
         table.add_row(
-            str(letter.id), Text(letter.source), Text(letter.position), Text(letter.reason)
+            str(letter.id),
+            Text(letter.source),
+            Text(printable(letter.position)),
+            Text(printable(letter.reason)),
         )
     console.print(table)
     console.print(
-        "`thumbwheel dead-letters show NUMBER` writes a record as it came; mend the mapping and\n"
-        "`thumbwheel dead-letters replay` reads them again."
+        "`thumbwheel dead-letters show NUMBER` writes a record as it came; when its mapping has "
+        "been mended, `thumbwheel dead-letters replay` reads them again."
     )
 
 

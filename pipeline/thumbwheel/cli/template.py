@@ -20,7 +20,7 @@ name = "export"                 # a source's identity: its cursor is kept under 
 connector = "file"              # `thumbwheel plugins` lists the connectors and their options
 
 [sources.options]
-path = "feedback.jsonl"         # or a glob
+path = "feedback.jsonl"         # or a folder, a glob, a URL; JSONL, CSV, Parquet or a JSON array
 
 [sources.mapping]               # which key of a record holds what; a dot reaches into objects
 prompt = "prompt"               # text, or a list of {role, content} messages
@@ -37,6 +37,27 @@ anonymous = ["", "anon"]        # rater ids that stand for "unknown"
 # comparison_id = "comparison"  # ties the votes of one side-by-side choice
 # occurred_at = "timestamp"     # ISO 8601 or seconds since 1970
 # turns = { "Human:" = "user", "Assistant:" = "assistant" }   # a chat kept as one string
+
+# Exports of other tools have mappings of their own: langfuse, open_webui, openai_chat, tensorzero.
+# [[sources]]
+# name = "web-ui"
+# connector = "file"
+# mapping = "open_webui"
+# options.path = "exports/feedback-*.json"
+
+# [[sources]]
+# name = "thumbs"
+# connector = "kafka"
+# options = { topics = "thumbs", bootstrap_servers = "127.0.0.1:9092" }
+
+# Events that are sent to this machine, while `thumbwheel serve` runs.
+# [[sources]]
+# name = "app"
+# connector = "http"
+# options = { log = "received", keys_env = "THUMBWHEEL_KEYS" }
+
+# [serve]                       # `thumbwheel serve` reads every source all the time
+# port = 8765                   # where other commands, cycles and Prometheus ask it
 
 # --- how votes become preference pairs: plugins, in this order ------------------------------------
 

@@ -113,7 +113,12 @@ class SourcePipeline:
 
         def land() -> None:
             batch, begun, commit = flight.popleft()
-            counts, reasons = commit.result()
+            try:
+                counts, reasons = commit.result()
+            except BaseException:
+                # Those behind it are not tried: a cursor must never be stored over a gap.
+                flight.clear()
+                raise
             log.acknowledge(batch.cursor)
             seconds = time.monotonic() - begun
             stored(StoredBatch(counts, reasons, batch.progress, batch.lag, seconds))
@@ -128,7 +133,7 @@ class SourcePipeline:
                         land()
             finally:
                 # A source that breaks has handed out good batches before.
-                while flight and not commits.failed:
+                while flight:
                     land()
 
     def _commit(self, batch: Batch, parsing: "Future[ParsedBatch]") -> "_Committed":
@@ -152,13 +157,10 @@ class SourcePipeline:
 
 
 class _Commits:
-    """Commits batches one after the other in a thread of its own.
-
-    When one fails, those behind it are not tried: a cursor must never be stored over a gap.
-    """
+    """Commits batches one after the other in a thread of its own, until one fails."""
 
     def __init__(self, commit: Callable[[Batch, "Future[ParsedBatch]"], "_Committed"]) -> None:
-        self.failed = False
+        self._failed = False
         self._commit = commit
         self._thread = ThreadPoolExecutor(1, "commit")
 
@@ -177,12 +179,12 @@ class _Commits:
         return self._thread.submit(self._run, batch, parsing)
 
     def _run(self, batch: Batch, parsing: "Future[ParsedBatch]") -> "_Committed":
-        if self.failed:
+        if self._failed:
             raise CancelledError
         try:
             return self._commit(batch, parsing)
         except BaseException:
-            self.failed = True
+            self._failed = True
             raise
 
 

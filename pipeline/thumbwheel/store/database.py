@@ -5,6 +5,7 @@ checkpoint is written. What was committed is safe then, but every connection is 
 to ask opens the file again.
 """
 
+import errno
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -15,7 +16,7 @@ from typing import Any, TypeAlias
 import duckdb
 import pyarrow as pa
 
-from thumbwheel.errors import BusyError, UnavailableError
+from thumbwheel.errors import BusyError, DataError, DiskFullError, UnavailableError
 from thumbwheel.store.faults import explain, explain_opening, is_fatal
 from thumbwheel.store.migrations import migrate
 
@@ -179,7 +180,7 @@ class Database:
 
     def _open(self) -> None:
         try:
-            if not self.path.exists():
+            if self.epoch == 0 and not self.path.exists():
                 _make(self.path)
             connection = duckdb.connect(str(self.path), config=_CONFIG)
             try:
@@ -206,17 +207,27 @@ class Database:
 
 def _make(path: Path) -> None:
     """Make an empty store, whole or not at all: a kill leaves no half of a file at `path`."""
-    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-        fresh = Path(folder) / path.name
-        with duckdb.connect(str(fresh), config=_CONFIG) as connection:
-            migrate(connection, path)
-            connection.execute("CHECKPOINT")
-        try:
-            path.hardlink_to(fresh)
-        except FileExistsError:
-            pass  # another process was faster
-        except OSError:
-            fresh.rename(path)  # a file system without hard links
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+            fresh = Path(folder) / path.name
+            with duckdb.connect(str(fresh), config=_CONFIG) as connection:
+                migrate(connection, path)
+                connection.execute("CHECKPOINT")
+            _put(fresh, path)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise DiskFullError(f"there is no space left for the store {path}") from error
+        raise DataError(f"the store {path} cannot be made: {error}") from error
+
+
+def _put(fresh: Path, path: Path) -> None:
+    try:
+        path.hardlink_to(fresh)
+    except FileExistsError:
+        pass  # another process was faster
+    except OSError:
+        fresh.rename(path)  # a file system without hard links
 
 
 def stream(connection: Connection, query: str, rows: int) -> Iterator[pa.RecordBatch]:

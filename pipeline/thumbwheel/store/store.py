@@ -13,7 +13,7 @@ from thumbwheel.store import letters, sources
 from thumbwheel.store.database import Connection, Database, stream
 from thumbwheel.store.query import run_query
 from thumbwheel.store.rated import count_votes, write_snapshot
-from thumbwheel.store.seen import DIGEST_BYTES, Digests, SeenEvents, digests_of
+from thumbwheel.store.seen import Digests, SeenEvents, digests_of
 from thumbwheel.store.values import (
     DeadLetter,
     ReplayCounts,
@@ -28,10 +28,7 @@ __all__ = ["Store"]
 
 _CHECKPOINT_BYTES = 256_000_000
 
-_RECEIVED = f"""
-SELECT unhex(sha256(event_id)[:{2 * DIGEST_BYTES}])
-FROM (SELECT event_id FROM events UNION ALL SELECT event_id FROM expired_events)
-"""  # noqa: S608 - a constant
+_RECEIVED = "SELECT event_id FROM events UNION ALL SELECT event_id FROM expired_events"
 
 
 class Store:
@@ -46,11 +43,11 @@ class Store:
     Raises:
         BusyError: The file is open already, here or in another process.
         DamagedStoreError: The file is damaged.
-        DataError: The file is not a store, or was written by a newer Thumbwheel.
+        DataError: The file is not a store, cannot be made, or was written by a newer Thumbwheel.
+        DiskFullError: There is no space to make it.
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._database = Database(path)
         self._writing = threading.RLock()
         self._seen = SeenEvents()
@@ -171,7 +168,7 @@ class Store:
 
         Args:
             source: The source's name.
-            events: `events.IDENTIFIED`; events received before, or twice in the batch, are left out.
+            events: `events.IDENTIFIED`; what was received before, or is twice in it, is left out.
             dead_letters: The batch's unreadable records.
             cursor: Where reading goes on behind the batch.
             received: Records in the batch, readable or not. Those that are neither an event nor a
@@ -213,8 +210,8 @@ class Store:
 
         Args:
             source: The source's name.
-            events: `events.IDENTIFIED`: what the resolved letters became. Those that became no event were
-                dropped by a plugin.
+            events: `events.IDENTIFIED`: what the resolved letters became. Those that became no
+                event were dropped by a plugin.
             resolved: Ids of letters that could be read.
             reasons: Why each of the others could not, by id.
             now: The time to note with the events.
@@ -261,7 +258,7 @@ class Store:
         self._recall(connection)
         digests = digests_of(events["event_id"])
         new = self._seen.unseen(digests)
-        rows = events.filter(pa.array(new))
+        rows = events if new.all() else events.filter(pa.array(new))
         if len(rows):
             arrivals = pa.array(range(self._arrival, self._arrival + len(rows)), pa.int64())
             connection.register("batch", rows.append_column("arrival", arrivals))
@@ -277,7 +274,7 @@ class Store:
             return
         self._seen = SeenEvents()
         for batch in stream(connection, _RECEIVED, 1_000_000):
-            self._seen.add(Digests.from_column(batch.column(0)))
+            self._seen.add(digests_of(batch.column(0)))
         ((self._arrival,),) = connection.execute(
             "SELECT coalesce(max(arrival) + 1, 0) FROM events"
         ).fetchall()
