@@ -4,14 +4,23 @@ import random
 import signal
 import time
 from collections import Counter
+from contextlib import ExitStack, closing
 
 import psutil
 from brokers import noida
 from serving import launched, serving, started, wait_until
-from traffic_load import HttpTraffic, KafkaTraffic, read_store, steady_port, whole_lines
+from traffic_load import (
+    HttpTraffic,
+    KafkaTraffic,
+    read_store,
+    steady_port,
+    wait_for_load,
+    whole_lines,
+)
 
 SEED = 3
 KILLS = 20
+STARTS_KILLED = 4
 PARTITIONS = 3
 BACKLOG = 4000
 
@@ -40,7 +49,17 @@ use = "all_pairs"
 """
 
 
-def is_over(process: psutil.Process) -> bool:
+def kill(process):
+    """Kill it, and wait until what it had started has ended too; return how many those were."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    assert process.returncode == -signal.SIGKILL
+    wait_until(lambda: all(map(is_over, children)))
+    return len(children)
+
+
+def is_over(process):
     """Tell whether a process has ended; whoever inherited it may not have asked how yet."""
     try:
         return process.status() == psutil.STATUS_ZOMBIE
@@ -48,75 +67,56 @@ def is_over(process: psutil.Process) -> bool:
         return True
 
 
+def check_balance(folder, read):
+    """Check that rows, counters and cursors tell the same, and nothing read before is gone."""
+    rows = read_store(folder / "home" / "store.duckdb")
+    for name, source in rows.items():
+        assert source.received >= read[name]
+        read[name] = source.received
+    if "topic" in rows:
+        assert sum(rows["topic"].cursor["topics"]["thumbs"].values()) == read["topic"]
+    if "app" in rows:
+        assert whole_lines(folder / "received", rows["app"].cursor) == read["app"]
+    return rows
+
+
 def test_no_kill_loses_or_doubles_an_event(tmp_path):
     """SIGKILL at random moments, start-up among them: each event, vote and poison is there once."""
     chance = random.Random(SEED)
-    config, home = tmp_path / "thumbwheel.toml", tmp_path / "home"
-    received_log, store = tmp_path / "received", home / "store.duckdb"
-    port = steady_port()
-    children_seen = 0
-    read = Counter()
-    with noida(tmp_path) as broker:
-        topic = KafkaTraffic(broker, "thumbs", PARTITIONS, SEED)
+    config, home, port = tmp_path / "thumbwheel.toml", tmp_path / "home", steady_port()
+    n_children, read = 0, Counter()
+    with ExitStack() as stack:
+        broker = stack.enter_context(noida(tmp_path))
+        topic = stack.enter_context(closing(KafkaTraffic(broker, "thumbs", PARTITIONS, SEED)))
         topic.produce(BACKLOG)
         app = HttpTraffic(port, n_senders=3, n_generations=BACKLOG, pause=0.01)
-        try:
-            with topic.flowing(0.1):
-                for number in range(KILLS):
-                    # Large batches are parsed in processes of their own, which must not outlive it.
-                    size = 2000 if number % 4 == 0 else 100
-                    settings = {"address": broker.address, "port": port, "batch_size": size}
-                    config.write_text(CONFIG.format(**settings))
-                    acknowledged = len(app.acknowledged)
-                    with launched(config, home) as process:
-                        if number % 5 == 4:
-                            time.sleep(chance.uniform(0.0, 2.0))
-                        else:
-                            owner = started(process, config, home)
-                            wait_until(
-                                lambda: (
-                                    len(app.acknowledged) > acknowledged
-                                    and owner.received("topic") > read["topic"]
-                                )
-                            )
-                            time.sleep(chance.uniform(0.0, 0.6))
-                        children = psutil.Process(process.pid).children(recursive=True)
-                        process.kill()
-                        process.wait()
-                    assert process.returncode == -signal.SIGKILL
-                    children_seen += len(children)
-                    wait_until(lambda: all(map(is_over, children)))
-                    rows = read_store(store)
-                    for name, source in rows.items():
-                        assert source.received >= read[name]
-                        read[name] = source.received
-                    if "topic" in rows:
-                        offsets = rows["topic"].cursor["topics"]["thumbs"]
-                        assert sum(offsets.values()) == read["topic"]
-                    if "app" in rows:
-                        assert whole_lines(received_log, rows["app"].cursor) == read["app"]
-            with serving(config, home) as owner:
-                app.finish()
-                wait_until(
-                    lambda: (
-                        owner.received("topic") == topic.produced
-                        and owner.received("app") == whole_lines(received_log)
-                    )
-                )
-                assert owner.get("/v1/votes").json()["parked"] == 0
-                assert owner.stop() == 0
-        finally:
-            app.stop()
-            topic.close()
-    rows = read_store(store)
+        stack.enter_context(closing(app))
+        with topic.flowing(0.1):
+            for number in range(KILLS):
+                # Large batches are parsed in processes of their own, which must not outlive it.
+                size = 2000 if number % 4 == 0 else 100
+                values = {"address": broker.address, "port": port, "batch_size": size}
+                config.write_text(CONFIG.format(**values))
+                with launched(config, home) as process:
+                    if number % (KILLS // STARTS_KILLED) == 1:
+                        time.sleep(chance.uniform(0.0, 2.0))
+                    else:
+                        owner = started(process, config, home)
+                        wait_for_load(owner, app, "topic", read["topic"])
+                        time.sleep(chance.uniform(0.0, 0.6))
+                    n_children += kill(process)
+                check_balance(tmp_path, read)
+        with serving(config, home) as owner:
+            app.finish()
+            wait_until(lambda: owner.received("topic") == topic.produced)
+            wait_until(lambda: owner.received("app") == whole_lines(tmp_path / "received"))
+            assert owner.get("/v1/votes").json()["parked"] == 0
+            assert owner.stop() == 0
+    rows = check_balance(tmp_path, read)
+    assert n_children > 0
     assert app.refused == []
     assert sorted(rows["app"].event_ids) == sorted(app.acknowledged) == sorted(app.sent)
+    assert rows["app"].dead_letters == []
     assert sorted(rows["topic"].event_ids) == sorted(topic.event_ids)
     assert Counter(rows["topic"].dead_letters) == Counter(topic.poison)
-    assert rows["app"].dead_letters == []
-    assert children_seen
-    print(
-        KILLS, "kills", children_seen, "children", "kafka", topic.produced, len(topic.event_ids),
-        len(topic.poison), "http", len(app.acknowledged), rows["app"].received,
-        rows["app"].duplicates, app.repeated,
-    )
+    assert read["topic"] == topic.produced

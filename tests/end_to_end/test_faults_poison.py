@@ -40,7 +40,7 @@ POISON = {
     "NUL behind": b'{"event_id": "p", "generation_id": "g", "score": 1}\x00',
     "lone surrogate": b'{"event_id": "p", "generation_id": "g", "score": 1, "comment": "\\ud800"}',
 }
-LARGE = b'{"event_id": "p", "generation_id": "g", "score": 1, "comment": "' + b"x" * 20 * MIB + b'"}'
+LARGE = b'{"generation_id": "g", "score": 1, "comment": "' + b"x" * 20 * MIB + b'"}'
 NUL_IN_TEXT = "a \x00 in a text is a character like any other"
 
 CONFIG = """
@@ -172,7 +172,7 @@ def test_poison_harms_no_neighbour(tmp_path, broker):
     in_files, poison_in_files = write_files(tmp_path / "events")
     with serving(config, tmp_path / "home") as owner, ExitStack() as stack:
         app = HttpTraffic(port, n_senders=2, n_generations=GENERATIONS, pause=0.01)
-        stack.callback(app.stop)
+        stack.callback(app.close)
         slow = SlowClients(port, stack)
         with topic.flowing(0.05):
             poison = [*POISON.values(), None] * TIMES
@@ -197,7 +197,6 @@ def test_poison_harms_no_neighbour(tmp_path, broker):
         assert {state["error"] for state in states} == {None}
         serve = psutil.Process(owner.process.pid)
         peaks = [peak_memory(process) for process in (serve, *serve.children(recursive=True))]
-        print("peaks", [p // MIB for p in peaks], statuses, "kafka", n_topic, "http", len(app.acknowledged), "files", n_files)
         assert sum(peaks) < MOST_MEMORY
         sql = "SELECT completion FROM events WHERE event_id = 'a-1'"
         assert owner.query(sql) == [NUL_IN_TEXT]

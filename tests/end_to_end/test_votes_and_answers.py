@@ -1,4 +1,4 @@
-"""Answers come by Kafka and votes by HTTP, in any order: votes wait for their answer, none is lost."""
+"""Answers come by Kafka and votes by HTTP, in any order: votes wait for their answer."""
 
 import json
 import random

@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 from brokers import Broker
 from kafka import KafkaProducer
+from serving import Serving, wait_until
 
 __all__ = [
     "HttpTraffic",
@@ -24,11 +25,13 @@ __all__ = [
     "read_store",
     "steady_port",
     "vote",
+    "wait_for_load",
     "whole_lines",
 ]
 
 _RETRY_SECONDS = 0.05
 _STEP = 50
+_BATCH = 10
 
 
 def steady_port() -> int:
@@ -144,7 +147,6 @@ class HttpTraffic:
         n_generations: The votes are on answers of numbers below this.
         prefix: What the ids begin with.
         pause: Seconds between two requests of a sender.
-        batch: How many votes a batch has.
 
     Attributes:
         sent: The ids of all votes, answered or not.
@@ -160,13 +162,11 @@ class HttpTraffic:
         n_generations: int,
         prefix: str = "",
         pause: float = 0.0,
-        batch: int = 10,
     ) -> None:
         self.sent: list[str] = []
         self.acknowledged: list[str] = []
         self.refused: list[tuple[int, bytes]] = []
-        self.repeated = 0
-        self._port, self._n_generations, self._pause, self._batch = port, n_generations, pause, batch
+        self._port, self._n_generations, self._pause = port, n_generations, pause
         self._stop, self._finish = threading.Event(), threading.Event()
         self._threads = [
             threading.Thread(target=self._send, args=(f"{prefix}s{number}",))
@@ -180,7 +180,7 @@ class HttpTraffic:
         self._finish.set()
         self._join()
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Send nothing more, not even what was not answered."""
         self._stop.set()
         self._join()
@@ -195,14 +195,13 @@ class HttpTraffic:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
         with closing(connection):
             while not (self._stop.is_set() or self._finish.wait(self._pause)):
-                count = self._batch if chance.random() < 0.2 else 1
+                count = _BATCH if chance.random() < 0.2 else 1
                 names = [f"{sender}-{number + index}" for index in range(count)]
                 number += count
                 votes = [vote(name, chance.randrange(self._n_generations)) for name in names]
                 self.sent += names
                 body = json.dumps(votes if count > 1 else votes[0])
                 while not self._is_acknowledged(connection, body):
-                    self.repeated += 1
                     if self._stop.wait(_RETRY_SECONDS):
                         return
                 self.acknowledged += names
@@ -218,6 +217,12 @@ class HttpTraffic:
         if response.status not in (202, 429, 503):
             self.refused.append((response.status, said))
         return response.status == 202
+
+
+def wait_for_load(owner: Serving, app: HttpTraffic, source: str, received: int) -> None:
+    """Wait until more is acknowledged by HTTP than now, and more is received from a source."""
+    acknowledged = len(app.acknowledged)
+    wait_until(lambda: len(app.acknowledged) > acknowledged and owner.received(source) > received)
 
 
 def post(port: int, body: object, route: str = "feedback") -> int:

@@ -1,15 +1,25 @@
-"""Parsing in a process of its own, so that reading a source and parsing it share no core."""
+"""Parsing in processes of its own, so that reading a source and parsing it share no core.
 
+Batches are megabytes. Through a pipe they would go in many small pieces, and for each the sending
+thread would have to win the interpreter back from the thread that reads; so they lie in anonymous
+files that both processes have open, and only a word goes through the pipe.
+"""
+
+import gc
 import multiprocessing
 import os
+import queue
 import signal
-import threading
+import tempfile
 from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import DupFd
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+import pyarrow as pa
 
 from thumbwheel.config import SourceConfig
 from thumbwheel.events import EventParser, ParsedBatch
@@ -18,6 +28,10 @@ from thumbwheel.manager import load_mapping
 __all__ = ["Parsing", "parser_for"]
 
 _WORTH_THE_TRIP = 1000
+
+# A batch is tens of thousands of objects that live for a moment, and the collector would look at
+# each of them several times.
+_COLLECTOR = (50_000, 20, 50)
 
 
 def parser_for(source: SourceConfig, base_dir: Path) -> EventParser:
@@ -30,16 +44,20 @@ def parser_for(source: SourceConfig, base_dir: Path) -> EventParser:
 
 
 class Parsing:
-    """Parses batches, large ones in worker processes that are started when the first comes.
+    """Parses batches, large ones in worker processes that are started when they are needed.
 
-    Use it as a context manager; it may be shared by threads.
+    Use it as a context manager; it may be shared by threads. Inside, Python's garbage collector
+    runs less often.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._pool: ProcessPoolExecutor | None = None
+        n_workers = max(1, (os.cpu_count() or 1) - 1)
+        self._threads = ThreadPoolExecutor(n_workers, "parse")
+        self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        self._collector_before = gc.get_threshold()
 
     def __enter__(self) -> Self:
+        gc.set_threshold(*_COLLECTOR)
         return self
 
     def __exit__(
@@ -48,47 +66,120 @@ class Parsing:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+        self._threads.shutdown(cancel_futures=True)
+        while not self._idle.empty():
+            self._idle.get().close()
+        gc.set_threshold(*self._collector_before)
 
     def submit(self, parser: EventParser, raws: Sequence[bytes]) -> "Future[ParsedBatch]":
         """Begin to parse a batch."""
-        if len(raws) < _WORTH_THE_TRIP:
-            return _done(parser.parse_batch(raws))
+        if len(raws) >= _WORTH_THE_TRIP:
+            return self._threads.submit(self._parse, parser, raws)
+        future: Future[ParsedBatch] = Future()
+        future.set_result(parser.parse_batch(raws))
+        return future
+
+    def _parse(self, parser: EventParser, raws: Sequence[bytes]) -> ParsedBatch:
         try:
-            return self._workers().submit(parser.parse_batch, raws)
-        except BrokenProcessPool:
-            # A worker was killed, by the system for want of memory perhaps: never lose a batch.
-            with self._lock:
-                self._pool = None
-            return _done(parser.parse_batch(raws))
-
-    def _workers(self) -> ProcessPoolExecutor:
-        with self._lock:
-            if self._pool is None:
-                self._pool = ProcessPoolExecutor(
-                    max(1, (os.cpu_count() or 1) - 1),
-                    # A fork would copy locks that other threads hold.
-                    mp_context=multiprocessing.get_context("spawn"),
-                    initializer=_start_worker,
-                )
-            return self._pool
+            worker = self._idle.get_nowait()
+        except queue.Empty:
+            worker = _Worker()
+        try:
+            parsed = worker.parse(parser, raws)
+        except (EOFError, OSError):
+            # It was killed, by the system for want of memory perhaps: never lose a batch.
+            worker.close()
+            return parser.parse_batch(raws)
+        except BaseException:
+            worker.close()
+            raise
+        self._idle.put(worker)
+        return parsed
 
 
-def _done(parsed: ParsedBatch) -> "Future[ParsedBatch]":
-    future: Future[ParsedBatch] = Future()
-    future.set_result(parsed)
-    return future
+class _Worker:
+    """A process that parses one batch at a time; it ends when this one does, however it does."""
+
+    def __init__(self) -> None:
+        self._records, self._table = _anonymous_file(), _anonymous_file()
+        # A fork would copy locks that other threads hold.
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        files = DupFd(self._records), DupFd(self._table)
+        self._process = context.Process(target=_work, args=(theirs, *files), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def parse(self, parser: EventParser, raws: Sequence[bytes]) -> ParsedBatch:
+        """Return what became of a batch.
+
+        Raises:
+            EOFError, OSError: The process has died.
+        """
+        _write(self._records, b"".join(raws))
+        self._pipe.send((parser, [len(raw) for raw in raws]))
+        size, malformed, ignored = self._pipe.recv()
+        events = pa.ipc.open_stream(_read(self._table, size)).read_all()
+        return ParsedBatch(events, malformed, ignored)
+
+    def close(self) -> None:
+        """End the process."""
+        self._pipe.close()
+        self._process.join()
+        os.close(self._records)
+        os.close(self._table)
 
 
-def _start_worker() -> None:
-    # Ctrl-C is for the parent, which then ends its workers; a parent that was killed cannot.
+def _work(pipe: Connection, records: Any, table: Any) -> None:
+    """Parse what comes, until the other end of the pipe is gone."""
+    # Ctrl-C is for the process that started this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    gc.set_threshold(*_COLLECTOR)
+    records_fd, table_fd = records.detach(), table.detach()
+    while True:
+        try:
+            parser, lengths = pipe.recv()
+        except EOFError:
+            return
+        parsed = parser.parse_batch(_cut(_read(records_fd, sum(lengths)), lengths))
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, parsed.events.schema) as writer:
+            writer.write_table(parsed.events)
+        size = _write(table_fd, sink.getvalue())
+        pipe.send((size, parsed.malformed, parsed.ignored))
 
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _cut(joined: bytes, lengths: Sequence[int]) -> list[bytes]:
+    raws = []
+    start = 0
+    for length in lengths:
+        raws.append(joined[start : start + length])
+        start += length
+    return raws
+
+
+def _anonymous_file() -> int:
+    """Return a file without a name, in memory where the system has such: gone with its users."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("thumbwheel")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _write(file: int, content: "bytes | pa.Buffer") -> int:
+    view = memoryview(content)
+    os.ftruncate(file, len(view))
+    written = 0
+    while written < len(view):
+        written += os.pwrite(file, view[written:], written)
+    return written
+
+
+def _read(file: int, size: int) -> bytes:
+    pieces = []
+    read = 0
+    while read < size:
+        pieces.append(os.pread(file, size - read, read))
+        read += len(pieces[-1])
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
