@@ -133,6 +133,13 @@ class KafkaConnector:
         if (log := logging.getLogger("kafka")).level == logging.NOTSET:
             log.setLevel(logging.CRITICAL)
         settings = self._security_settings()
+        make_client = KafkaConsumer.DEFAULT_CONFIG["kafka_client"]
+        clients: list[Any] = []
+
+        def remembered_client(**options: Any) -> Any:
+            clients.append(make_client(**options))
+            return clients[-1]
+
         try:
             return KafkaConsumer(
                 bootstrap_servers=self.bootstrap_servers.split(","),
@@ -149,9 +156,13 @@ class KafkaConnector:
                 max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
                 fetch_max_bytes=_FETCH_BYTES,
                 metadata_max_age_ms=_METADATA_MAX_AGE_MS,
+                kafka_client=remembered_client,
                 **settings,
             )
         except KafkaError as error:
+            # A consumer that cannot connect leaves its client's thread and files behind.
+            for client in clients:
+                client.close()
             raise why_silent(
                 self.bootstrap_servers, self.security_protocol, settings.get("ssl_context")
             ) from error

@@ -9,6 +9,7 @@ import difflib
 import hashlib
 import importlib.util
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
@@ -48,6 +49,8 @@ HOOKS = tuple(name for name in vars(HookSpecs) if not name.startswith("_"))
 PLUGINS_GROUP = "thumbwheel.plugins"
 CONNECTORS_GROUP = "thumbwheel.connectors"
 MAPPINGS_GROUP = "thumbwheel.mappings"
+
+_MODULE = re.compile(r"\b(?:pathlib|typing|thumbwheel\w*(?:\.\w+)*)\.(?=\w)")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -285,6 +288,8 @@ def load_mapping(source: SourceConfig, base_dir: Path) -> RecordMapping | None:
     options = {"use": source.mapping} if isinstance(source.mapping, str) else source.mapping
     name = options.get("use", "keys")
     points = installed(MAPPINGS_GROUP)
+    if not isinstance(name, str):
+        raise ConfigError(f"source {source.name!r}: a mapping's `use` is a name, got {name!r:.80}")
     if name not in points:
         raise ConfigError(
             f"source {source.name!r}: there is no mapping {name!r}{_did_you_mean(name, points)}; "
@@ -305,7 +310,7 @@ def option_infos(cls: type) -> list[OptionInfo]:
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
         shown = "required" if default is dataclasses.MISSING else repr(default)
-        kind = inspect.formatannotation(types[field.name]).replace("pathlib.", "")
+        kind = _MODULE.sub("", inspect.formatannotation(types[field.name]))
         infos.append(OptionInfo(field.name, kind, shown))
     return infos
 

@@ -124,7 +124,12 @@ class Connector(Protocol):
 
 
 class Receiver(Protocol):
-    """A running server that takes in what others send."""
+    """A running server that takes in what others send, at `url`."""
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        ...
 
     def close(self) -> None:
         """Stop: finish what was begun, so that all that was acknowledged is in the log."""

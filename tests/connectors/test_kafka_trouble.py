@@ -1,10 +1,13 @@
 """The Kafka connector when something is wrong: losses, silence, refusals, wrong options."""
 
+import gc
 import logging
 import signal
 import subprocess
 import sys
+import threading
 
+import psutil
 import pytest
 from brokers import FORGOTTEN_SOCKETS, free_port, noida, values
 from pydantic import TypeAdapter, ValidationError
@@ -78,6 +81,20 @@ def test_no_broker_is_one_clear_line(capfd):
         connector.open(None)
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""
+
+
+def test_trying_again_and_again_holds_nothing_open():
+    """While no broker answers, tries leave no threads and no files behind."""
+    connector = KafkaConnector(
+        topics="t", bootstrap_servers=f"127.0.0.1:{free_port()}", timeout_seconds=1
+    )
+    process, held = psutil.Process(), []
+    for _ in range(3):
+        with pytest.raises(UnavailableError):
+            connector.open(None)
+        gc.collect()
+        held.append((threading.active_count(), process.num_fds()))
+    assert held[1] == held[2]
 
 
 def test_the_terminal_stays_clean_without_a_broker():

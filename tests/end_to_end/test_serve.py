@@ -177,9 +177,9 @@ def test_dead_letters_are_shown_and_replayed(served, thumbwheel):
     config.write_text(CONFIG.replace("[[plugins]]", mapped.replace("good", "superb")))
     code, out, err = thumbwheel("dead-letters", "replay", cwd=served)
     assert code == 0, err
-    assert re.search(r"export +1 +0 +1 *\n", out), out
+    assert re.search(r"export +1 +0 +0 +2 *\n", out), out
     code, out, _ = thumbwheel("status", cwd=served)
-    assert re.search(r"export +14 +\d+ +0 +\d+ +1 *\n", out), out
+    assert re.search(r"export +14 +11 +0 +1 +2 *\n", out), out
 
 
 def test_metrics_tell_the_balance(served):
@@ -210,6 +210,17 @@ def test_logs_are_json_without_bodies(served):
         lines = owner.log.read_text().splitlines()
     assert [json.loads(line)["event"] for line in lines] == ["serving", "stopping", "stopped"]
     assert SECRET not in owner.log.read_text()
+
+
+def test_a_receiver_that_may_take_from_nobody_is_told_at_the_start(served, thumbwheel):
+    """Without a key it does not listen: one line, and the exit code of wrong input."""
+    config = served / "thumbwheel.toml"
+    receiver = '[[sources]]\nname = "web"\nconnector = "http"\noptions.log = "log"\n'
+    keys = 'options.keys_env = "KEYS_OF_NOBODY"\n'
+    for options, named in (("", "keys_env"), (keys, "KEYS_OF_NOBODY")):
+        config.write_text(CONFIG + receiver + options)
+        code, _, err = thumbwheel("serve", cwd=served)
+        assert (code, named in err, len(err.splitlines())) == (2, True, 1), err
 
 
 def test_a_source_that_cannot_be_read_is_told_at_the_start(served, thumbwheel):

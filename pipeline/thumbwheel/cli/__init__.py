@@ -6,6 +6,7 @@
 - `template`: the configuration that `thumbwheel init` writes.
 """
 
+import io
 import os
 import signal
 import sys
@@ -16,7 +17,7 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
-from thumbwheel.errors import ThumbwheelError
+from thumbwheel.errors import InputError, ThumbwheelError
 
 __all__ = ["main"]
 
@@ -36,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # So that a stopped command still ends what it started.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    # What a terminal cannot show is shown as a question mark.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     debug = os.environ.get(_DEBUG) == "1"
     if not debug:
         warnings.simplefilter("ignore")  # third parties' warnings are for developers
@@ -55,6 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and error.filename is not None:
+            errors.print("error:", style="bold red", end=" ")
+            errors.print(
+                f"{error.filename}: {error.strerror}; check the path and the rights on it",
+                markup=False,
+            )
+            sys.exit(InputError.exit_code)
         errors.print("unexpected error:", style="bold red", end=" ")
         errors.print(f"{type(error).__name__}: {' '.join(str(error).split())}", markup=False)
         errors.print(f"{_DEBUG}=1 shows where it came from; please report it", style="dim")

@@ -59,7 +59,7 @@ def init(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(TEMPLATE, encoding="utf-8")
     make_console().print(
-        f"Wrote {path}. Say in it where your feedback and your model are, then run\n"
+        f"Wrote {path}. Say in it where your feedback and your model are, then\n"
         f"  thumbwheel ingest -c {path}    to read the feedback\n"
         f"  thumbwheel pairs -c {path}     to see the pairs it makes\n"
         f"  thumbwheel cycle -c {path}     to train, evaluate and decide"

@@ -37,7 +37,8 @@ def ingest_all(
         for pipeline in pipelines:
             observer.stage(f"ingest {pipeline.name}")
             counts = _read(pipeline, observer)
-            parts = [f"{counts.received:,} records: {counts.stored:,} new"]
+            records = "record" if counts.received == 1 else "records"
+            parts = [f"{counts.received:,} {records}: {counts.stored:,} new"]
             parts += [f"{counts.duplicates:,} seen before"] if counts.duplicates else []
             parts += [f"{counts.dead_letters:,} unreadable"] if counts.dead_letters else []
             parts += [f"{counts.dropped:,} left out"] if counts.dropped else []

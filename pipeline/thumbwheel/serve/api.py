@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import pyarrow as pa
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, Field, TypeAdapter
@@ -85,6 +86,12 @@ def make_api(owner: Owner) -> FastAPI:
     @api.exception_handler(StarletteHTTPException)
     def refused(request: Request, error: StarletteHTTPException) -> JSONResponse:
         return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+    @api.exception_handler(RequestValidationError)
+    def misunderstood(request: Request, error: RequestValidationError) -> JSONResponse:
+        item = error.errors()[0]
+        where = ".".join(str(part) for part in item["loc"])
+        return JSONResponse({"error": f"`{where}`: {item['msg']}"}, 422)
 
     @api.exception_handler(ThumbwheelError)
     def failed(request: Request, error: ThumbwheelError) -> JSONResponse:

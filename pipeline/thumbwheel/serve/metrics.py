@@ -5,7 +5,12 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -26,14 +31,19 @@ class Metrics(Collector):
 
     Args:
         store: Whose size is told, and whose balance is begun with.
+        sources: The sources that are read, whether or not there is anything from them yet.
         states: Asked at each scrape.
     """
 
-    def __init__(self, store: Store, states: Callable[[], Sequence[SourceState]]) -> None:
-        self._store, self._states = store, states
+    def __init__(
+        self, store: Store, sources: Sequence[str], states: Callable[[], Sequence[SourceState]]
+    ) -> None:
+        self._store, self._sources, self._states = store, sources, states
         self._lock = threading.Lock()
-        self._counts = {counts.source: counts for counts in store.source_counts()}
+        self._counts: dict[str, SourceCounts] = {}
+        self.refresh()
         self._reasons: Counter[tuple[str, str]] = Counter()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._registry.register(self)
         self._seconds = Histogram(
@@ -53,7 +63,8 @@ class Metrics(Collector):
 
     def refresh(self) -> None:
         """Count anew in the store: votes are parked and joined, dead letters replayed."""
-        counts = {counts.source: counts for counts in self._store.source_counts()}
+        counts = {name: SourceCounts(name) for name in self._sources}
+        counts |= {counts.source: counts for counts in self._store.source_counts()}
         with self._lock:
             self._counts = counts
 

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 
@@ -70,7 +71,8 @@ class _Service:
             parsing = stack.enter_context(Parsing())
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir(mode=0o700)
-            metrics = Metrics(store, self._states)
+            names = [source.name for source in self._config.sources]
+            metrics = Metrics(store, names, self._states)
             self._sources = [
                 SourceThread(
                     SourcePipeline(source, store, self._plugins, self._config.base_dir, parsing),
@@ -79,8 +81,9 @@ class _Service:
                 )
                 for source in self._config.sources
             ]
-            for source in self._sources:
-                source.check()
+            with ThreadPoolExecutor() as checks:
+                # One that does not answer must not keep the others waiting.
+                list(checks.map(SourceThread.check, self._sources))
             token = os.environ.get(self._config.serve.token_env) or secrets.token_urlsafe(32)
             owner = Owner(
                 store=store,

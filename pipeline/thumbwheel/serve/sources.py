@@ -66,6 +66,7 @@ class SourceThread:
         """
         if isinstance(self._pipeline.connector, ReceivingConnector):
             self._receiver = self._pipeline.connector.listen()
+            _log.info("receiving", source=self.name, url=self._receiver.url)
         self._thread.start()
 
     def stop_receiving(self) -> None:
@@ -79,7 +80,8 @@ class SourceThread:
 
     def join(self, timeout: float) -> bool:
         """Wait until the source has stopped; return whether it has."""
-        self._thread.join(timeout)
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
         self._give_up.set()
         return not self._thread.is_alive()
 

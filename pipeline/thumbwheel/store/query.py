@@ -6,6 +6,7 @@ let through: table functions that act on the database.
 """
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from thumbwheel.store.faults import first_line, is_about_store
 __all__ = ["run_query"]
 
 # DuckDB's parser ends the process when a query is nested some ten thousand levels deep.
+_HINT = re.compile(r"(Candidate bindings: |Did you mean )[^\n]+")
 _MAX_CHARACTERS = 20_000
 
 _MAX_RESULT_BYTES = 100_000_000
@@ -62,13 +64,19 @@ def run_query(
                 ) from error
             if is_about_store(error):
                 raise  # explained where the connection came from
-            raise DataError(f"the query failed: {first_line(error)}") from error
+            raise DataError(f"the query failed: {_with_hint(error)}") from error
     if rows.nbytes > _MAX_RESULT_BYTES:
         raise DataError(
             f"the query's result has {rows.nbytes:,} bytes; at most {_MAX_RESULT_BYTES:,} go, so "
             "ask for fewer rows or columns"
         )
     return rows
+
+
+def _with_hint(error: duckdb.Error) -> str:
+    """Return DuckDB's message with the names it thinks were meant."""
+    hint = _HINT.search(str(error))
+    return f"{first_line(error)} ({hint[0]})" if hint else first_line(error)
 
 
 def _checked(connection: Connection, sql: str) -> str:
