@@ -4,7 +4,7 @@
     python benchmarks/ingest.py flat     # cost per event with 10 M rows stored : with none
     python benchmarks/ingest.py http     # acknowledged events a second, sent by wrk
 
-`kafka` starts the broker that the tests use (noida-db), or takes one that runs (`--servers`).
+`kafka` starts a broker that the tests use (Tansu, in memory), or takes one that runs (`--servers`).
 `http` needs wrk (Debian: `apt install wrk`).
 """
 
@@ -33,6 +33,7 @@ from thumbwheel.ingest.pipeline import StoredBatch
 from thumbwheel.manager import PluginManager
 from thumbwheel.store import Store
 
+PARTITIONS = 3
 ROOT = Path(__file__).parents[1]
 ANSWER = "An answer of a length that answers have, about two hundred characters. " * 3
 
@@ -54,9 +55,9 @@ use = "all_pairs"
 BARE_LOOP = """
 import sys, time
 from kafka import KafkaConsumer, TopicPartition
-servers, total, *topics = sys.argv[1:]
+servers, total, topic = sys.argv[1:]
 consumer = KafkaConsumer(bootstrap_servers=servers)
-partitions = [TopicPartition(t, n) for t in topics for n in consumer.partitions_for_topic(t)]
+partitions = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic)]
 consumer.assign(partitions)
 consumer.seek_to_beginning()
 received, begun = 0, time.perf_counter()
@@ -127,32 +128,27 @@ def read_all(config: Config, store: Store, parsing: Parsing) -> tuple[int, float
 def run_kafka(console: Console, events: int, rounds: int, servers: str | None) -> None:
     """Compare Kafka to committed rows with a bare poll loop, in turns on the same topics."""
     sys.path.insert(0, str(ROOT / "tests" / "connectors"))
-    from brokers import Broker, noida
+    from brokers import Broker, tansu
     from kafka import KafkaProducer
 
-    topics = [f"benchmark-{os.getpid()}-{number}" for number in range(max(1, events // 150_000))]
+    topic = f"benchmark-{os.getpid()}"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        broker = nullcontext(Broker(servers, None)) if servers else noida(folder)
+        broker = nullcontext(Broker(servers, None)) if servers else tansu(folder)
         with broker as running:
             with console.status(f"producing {events:,} events"):
                 producer = KafkaProducer(bootstrap_servers=running.address, linger_ms=50)
-                for topic in topics:
-                    running.create_topic(topic, 2)
+                running.create_topic(topic, PARTITIONS)
                 for number in range(events):
-                    topic = topics[number % len(topics)]
-                    producer.send(topic, event(number), partition=number // len(topics) % 2)
+                    producer.send(topic, event(number), partition=number % PARTITIONS)
                 producer.flush()
                 producer.close()
-            options = (
-                f'options.topics = {json.dumps(topics)}\noptions.bootstrap_servers = "'
-                f'{running.address}"'
-            )
+            options = f'options = {{ topics = "{topic}", bootstrap_servers = "{running.address}" }}'
             config = Project(folder).write("kafka", options)
             table = Table("round", "bare loop, events/s", "committed rows, events/s", "ratio")
             ratios = []
             for number in range(rounds):
-                command = [sys.executable, "-c", BARE_LOOP, running.address, str(events), *topics]
+                command = [sys.executable, "-c", BARE_LOOP, running.address, str(events), topic]
                 bare = float(subprocess.run(command, capture_output=True, check=True).stdout)
                 shutil.rmtree(config.home, ignore_errors=True)
                 with Store(config.store_path) as store, Parsing() as parsing:
