@@ -2,7 +2,6 @@
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 __all__ = ["probability_better"]
 
@@ -35,6 +34,9 @@ def probability_better(
     Returns:
         Probabilities, shape (n,). One up against one down gives 0.833.
     """
+    # Every command imports this module, and few pair anything.
+    from scipy import special
+
     votes = np.stack(
         [np.asarray(v, dtype=np.float64) for v in (n_up, n_down, other_n_up, other_n_down)], axis=-1
     )

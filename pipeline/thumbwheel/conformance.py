@@ -26,6 +26,7 @@ at run time, and nothing but pytest's `tmp_path` is needed to run it.
 import dataclasses
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -66,7 +67,7 @@ def event(number: int) -> bytes:
     ).encode()
 
 
-class ConnectorContract:
+class ConnectorContract(ABC):
     """What every connector keeps. Subclasses name the source; each test gets a new, empty one.
 
     Attributes:
@@ -81,13 +82,13 @@ class ConnectorContract:
 
     # --- what a subclass says ---------------------------------------------------------------------
 
+    @abstractmethod
     def connector(self, folder: Path) -> Connector:
         """Make an empty source, in `folder` if it needs one, and return a connector for it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def produce(self, records: Sequence[bytes]) -> None:
         """Append to the source that `connector` made: events as `event` makes them, or others."""
-        raise NotImplementedError
 
     def parser(self) -> EventParser:
         """Return what reads the source's records; override it when they need a mapping."""
