@@ -7,6 +7,9 @@ import signal
 import duckdb
 import psutil
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from thumbwheel.config import load_config
 from thumbwheel.errors import BusyError, DataError, PluginError
@@ -202,3 +205,17 @@ def test_a_store_in_use_is_not_built_anew(run, tmp_path):
     config = load_config(tmp_path / "thumbwheel.toml")
     with Store(config.store_path), pytest.raises(BusyError):
         rebuild(config, manager(config), Watcher())
+
+
+def test_spans_tell_of_batches_and_not_of_their_content(run, monkeypatch):
+    """With OpenTelemetry's SDK each commit is a span: the source and how many records."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr("thumbwheel.ingest.pipeline._tracer", provider.get_tracer("test"))
+    run("a", "b", "c")
+    told = [(span.name, dict(span.attributes)) for span in exporter.get_finished_spans()]
+    assert told == [
+        ("ingest.batch", {"source": "export", "records": 2}),
+        ("ingest.batch", {"source": "export", "records": 1}),
+    ]
