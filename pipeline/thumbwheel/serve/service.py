@@ -1,5 +1,6 @@
 """The process that holds the store: what it starts, what it keeps in order, and how it ends."""
 
+import errno
 import os
 import secrets
 import shutil
@@ -16,7 +17,7 @@ import structlog
 
 from thumbwheel.client import OwnerNote, SourceState, owner_note_path
 from thumbwheel.config import Config
-from thumbwheel.errors import ThumbwheelError
+from thumbwheel.errors import DiskFullError, ThumbwheelError
 from thumbwheel.ingest import Parsing, SourcePipeline, expire_parked, replay_dead_letters
 from thumbwheel.locks import only_one
 from thumbwheel.manager import PluginManager
@@ -44,8 +45,16 @@ def serve(config: Config, plugins: PluginManager) -> None:
         BusyError: Another process holds the store.
         SourceError: A source cannot be read as configured, or an address not listened on.
         DamagedStoreError: The store's file is damaged.
+        DiskFullError: There is no space for the few small files that a start needs.
     """
-    _Service(config, plugins).run()
+    try:
+        _Service(config, plugins).run()
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise DiskFullError(
+            f"there is no space left for {config.home}; free some, then start again"
+        ) from error
 
 
 class _Service:
