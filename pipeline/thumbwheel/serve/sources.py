@@ -20,6 +20,7 @@ DISK_FULL = "disk full"
 _IDLE_SECONDS = 0.5
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
+_MAX_DOUBLINGS = 10
 
 _log = structlog.get_logger("thumbwheel.serve")
 
@@ -103,7 +104,7 @@ class SourceThread:
             except Exception as error:
                 self._note("failed", error)
                 _log.exception("unexpected", source=self.name)
-            self._failures += 1
+            self._failures = min(self._failures + 1, _MAX_DOUBLINGS)
             longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**self._failures)
             if self._stop.wait(random.uniform(longest / 2, longest)):  # noqa: S311 - jitter
                 return
