@@ -17,7 +17,7 @@ import structlog
 
 from thumbwheel.client import OwnerNote, SourceState, owner_note_path
 from thumbwheel.config import Config
-from thumbwheel.errors import DiskFullError, ThumbwheelError
+from thumbwheel.errors import DamagedStoreError, DiskFullError, ThumbwheelError
 from thumbwheel.ingest import Parsing, SourcePipeline, expire_parked, replay_dead_letters
 from thumbwheel.locks import only_one
 from thumbwheel.manager import PluginManager
@@ -127,6 +127,8 @@ class _Service:
             if expired := expire_parked(self._config, store):
                 _log.info("votes expired", count=expired)
             metrics.refresh()
+        except DamagedStoreError as error:
+            self._fail(error)
         except ThumbwheelError as error:
             _log.warning("housekeeping failed", error=str(error))
 
