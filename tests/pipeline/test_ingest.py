@@ -32,6 +32,7 @@ use = "best_worst"
 """
 
 REDACT = """
+import time
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic.dataclasses import dataclass
@@ -42,6 +43,7 @@ class Redact:
     @hookimpl
     def process_events(self, events):
         if "poison" in events["completion"].to_pylist():
+            time.sleep(0.2)  # meanwhile the batches behind it have been read
             raise ValueError("cannot redact this")
         keep = pc.not_equal(events["completion"], "drop me")
         masked = pc.replace_substring(events["completion"], "secret", "***")
