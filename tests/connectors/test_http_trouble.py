@@ -4,7 +4,6 @@ import json
 import random
 import select
 import socket
-import subprocess
 import threading
 import time
 
@@ -21,6 +20,7 @@ from http_senders import (
     receiving_process,
     vote,
 )
+from small_disk import small_disk
 
 from thumbwheel.errors import BusyError, SourceError
 from thumbwheel.events import EventParser
@@ -101,20 +101,16 @@ def test_reading_goes_on_after_a_restart(connector):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def disk(tmp_path):
     """A file system of two megabytes."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    size = f"size={DISK_BYTES}"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(path)], check=True)
-    yield path
-    subprocess.run(["umount", "--lazy", str(path)], check=True)
+    with small_disk(tmp_path / "disk", DISK_BYTES) as disk:
+        yield disk.path
 
 
-def test_a_full_disk_refuses_and_goes_on(small_disk, caplog):
+def test_a_full_disk_refuses_and_goes_on(disk, caplog):
     """503 while there is no space, 202 again when there is, and every 202 is in the log."""
-    connector = HttpConnector(small_disk / "log", port=0, allow_anonymous=True)
-    ballast = small_disk / "ballast"
+    connector = HttpConnector(disk / "log", port=0, allow_anonymous=True)
+    ballast = disk / "ballast"
     ballast.write_bytes(bytes(DISK_BYTES * 3 // 4))
     receiver = connector.listen()
     acknowledged = []

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import requests
 
-__all__ = ["Serving", "launched", "serving", "started", "wait_until"]
+__all__ = ["Serving", "configuration", "launched", "serving", "source", "started", "wait_until"]
 
 _START_SECONDS = 60.0
 _PATIENCE_SECONDS = 60.0
@@ -77,6 +77,19 @@ def wait_until(condition: Callable[[], bool], seconds: float = _PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
+
+
+def configuration(*sources: str, home: Path | str = "home") -> str:
+    """Return a configuration that serves these sources on a free port."""
+    head = f'project = "served"\nhome = "{home}"\nmodel.path = "model"\nserve.port = 0\n'
+    return "".join([head, *sources, '[[plugins]]\nuse = "all_pairs"\n'])
+
+
+def source(name: str, connector: str, batch_size: int = 10_000, **options: object) -> str:
+    """Return a source of a configuration."""
+    lines = [f"options.{key} = {json.dumps(value)}\n" for key, value in options.items()]
+    named = f'[[sources]]\nname = "{name}"\nconnector = "{connector}"\n'
+    return "".join([named, f"batch_size = {batch_size}\n", *lines])
 
 
 @contextmanager

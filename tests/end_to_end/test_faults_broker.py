@@ -7,37 +7,13 @@ from contextlib import ExitStack
 
 import pytest
 from brokers import noida
-from serving import serving, wait_until
+from serving import configuration, serving, source, wait_until
 from traffic_load import HttpTraffic, KafkaTraffic, read_store, steady_port
 
 OUTAGE_SECONDS = 30.0
 PAUSE_SECONDS = 12.0
 BACKLOG = 4000
 PARTITIONS = 2
-
-CONFIG = """
-project = "broker"
-home = "home"
-[model]
-path = "model"
-[serve]
-port = 0
-[[sources]]
-name = "topic"
-connector = "kafka"
-batch_size = 100
-options.topics = "thumbs"
-options.bootstrap_servers = "{address}"
-options.timeout_seconds = 2
-[[sources]]
-name = "app"
-connector = "http"
-options.log = "received"
-options.port = {port}
-options.allow_anonymous = true
-[[plugins]]
-use = "all_pairs"
-"""
 
 
 class Scene:
@@ -50,7 +26,19 @@ class Scene:
         self.topic.produce(BACKLOG)
         app_port = steady_port()
         config = folder / "thumbwheel.toml"
-        config.write_text(CONFIG.format(address=self.broker.address, port=app_port))
+        config.write_text(
+            configuration(
+                source(
+                    "topic",
+                    "kafka",
+                    100,
+                    topics="thumbs",
+                    bootstrap_servers=self.broker.address,
+                    timeout_seconds=2,
+                ),
+                source("app", "http", log="received", port=app_port, allow_anonymous=True),
+            )
+        )
         self.owner = stack.enter_context(serving(config, folder / "home"))
         self.app = HttpTraffic(app_port, n_senders=2, n_generations=BACKLOG, pause=0.02)
         stack.callback(self.app.close)

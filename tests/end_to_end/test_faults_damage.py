@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from brokers import noida
-from serving import launched, serving, started, wait_until
+from serving import configuration, launched, serving, source, started, wait_until
 from traffic_load import (
     HttpTraffic,
     KafkaTraffic,
@@ -28,32 +28,6 @@ HTTP_VOTES = 300
 # DuckDB writes blocks of 256 KiB behind three headers, and checks each block it reads.
 HEADERS = 3 * 4096
 STRIDE = 3 * 262_144 // 2
-
-CONFIG = """
-project = "damage"
-home = "home"
-[model]
-path = "model"
-[serve]
-port = 0
-[[sources]]
-name = "topic"
-connector = "kafka"
-options.topics = "thumbs"
-options.bootstrap_servers = "{address}"
-[[sources]]
-name = "export"
-connector = "file"
-options.path = "export.jsonl"
-[[sources]]
-name = "app"
-connector = "http"
-options.log = "received"
-options.port = {port}
-options.allow_anonymous = true
-[[plugins]]
-use = "all_pairs"
-"""
 
 
 @dataclass(frozen=True)
@@ -118,7 +92,13 @@ def whole(tmp_path_factory):
         topic.close()
         n_lines = write_export(folder / "export.jsonl")
         config = folder / "thumbwheel.toml"
-        config.write_text(CONFIG.format(address=broker.address, port=port))
+        config.write_text(
+            configuration(
+                source("topic", "kafka", topics="thumbs", bootstrap_servers=broker.address),
+                source("export", "file", path="export.jsonl"),
+                source("app", "http", log="received", port=port, allow_anonymous=True),
+            )
+        )
         with serving(config, folder / "home") as owner:
             # Half of the votes are parked: there are only so many answers.
             app = HttpTraffic(port, n_senders=2, n_generations=2 * ANSWERS)

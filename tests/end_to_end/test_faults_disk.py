@@ -1,15 +1,15 @@
 """`thumbwheel serve` on a disk that fills up: it refuses, waits, and goes on; nothing is lost."""
 
-import os
-import subprocess
 from collections import Counter
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 
 import pytest
 import requests
 from brokers import noida
-from serving import serving, wait_until
+from serving import configuration, serving, source, wait_until
+from small_disk import small_disk
 from traffic_load import (
+    NO_LIMIT,
     HttpTraffic,
     KafkaTraffic,
     read_store,
@@ -28,42 +28,27 @@ PARTITIONS = 2
 # More than what may be left of the last page of a file.
 LARGE_BATCH = 500
 
-CONFIG = """
-project = "disk"
-home = "{disk}/home"
-[model]
-path = "model"
-[serve]
-port = 0
-[[sources]]
-name = "topic"
-connector = "kafka"
-batch_size = 100
-options.topics = "thumbs"
-options.bootstrap_servers = "{address}"
-[[sources]]
-name = "app"
-connector = "http"
-batch_size = 100
-options.log = "{disk}/received"
-options.port = {port}
-options.allow_anonymous = true
-options.rate_limit = "1000000/second"
-[[plugins]]
-use = "all_pairs"
-"""
-
 
 class Scene:
     """A small disk with the store and the receiver's log, a topic outside, and senders."""
 
     def __init__(self, stack, folder):
-        self.disk, port = folder / "disk", steady_port()
-        self.home, self.url = self.disk / "home", f"http://127.0.0.1:{port}"
+        self.disk = stack.enter_context(small_disk(folder / "disk", DISK_BYTES))
+        self.home, port = self.disk.path / "home", steady_port()
+        self.url, self.log = f"http://127.0.0.1:{port}", self.disk.path / "received"
         self.config = folder / "thumbwheel.toml"
         broker = stack.enter_context(noida(folder))
-        values = {"address": broker.address, "disk": self.disk, "port": port}
-        self.config.write_text(CONFIG.format(**values))
+        topic = source("topic", "kafka", 100, topics="thumbs", bootstrap_servers=broker.address)
+        app = source(
+            "app",
+            "http",
+            100,
+            log=str(self.log),
+            port=port,
+            allow_anonymous=True,
+            rate_limit=NO_LIMIT,
+        )
+        self.config.write_text(configuration(topic, app, home=self.home))
         self.topic = stack.enter_context(
             closing(KafkaTraffic(broker, "thumbs", PARTITIONS, seed=1))
         )
@@ -78,15 +63,9 @@ class Scene:
         A write that fails half-way gives back what it had taken, so once may not be enough.
         """
         while True:
-            with (self.disk / "filler").open("ab", buffering=0) as filler, suppress(OSError):
-                while (room := os.statvfs(self.disk)).f_bavail:
-                    filler.write(bytes(min(room.f_bavail * room.f_frsize, 1 << 20)))
+            self.disk.fill()
             if (answered := self.send_probe()).status_code != requests.codes.accepted:
                 return answered
-
-    def free(self):
-        """Free what `fill` took."""
-        (self.disk / "filler").unlink()
 
     def send_probe(self):
         """Send a large batch of votes, always the same until it is taken; return the answer."""
@@ -120,7 +99,7 @@ class Scene:
         """End; every event that was sent, by HTTP or Kafka, is there once, and nothing else."""
         self.app.finish()
         wait_until(lambda: owner.received("topic") == self.topic.produced)
-        wait_until(lambda: owner.received("app") == whole_lines(self.disk / "received"))
+        wait_until(lambda: owner.received("app") == whole_lines(self.log))
         assert owner.get("/readyz").status_code == requests.codes.ok
         assert owner.stop() == 0
         rows = read_store(self.home / "store.duckdb")
@@ -128,7 +107,7 @@ class Scene:
         assert sorted(self.app.acknowledged) == sorted(self.app.sent)
         assert sorted(rows["app"].event_ids) == sorted(self.app.sent + self.probes)
         assert rows["app"].dead_letters == []
-        assert rows["app"].received == whole_lines(self.disk / "received")
+        assert rows["app"].received == whole_lines(self.log)
         assert sorted(rows["topic"].event_ids) == sorted(self.topic.event_ids)
         assert Counter(rows["topic"].dead_letters) == Counter(self.topic.poison)
         assert rows["topic"].received == self.topic.produced
@@ -137,15 +116,8 @@ class Scene:
 @pytest.fixture
 def scene(tmp_path):
     """A scene on a small tmpfs; making one takes the rights of root."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    options = ["-t", "tmpfs", "-o", f"size={DISK_BYTES}"]
-    subprocess.run(["mount", *options, "none", disk], check=True)
-    try:
-        with ExitStack() as stack:
-            yield Scene(stack, tmp_path)
-    finally:
-        subprocess.run(["umount", "--lazy", disk], check=True)
+    with ExitStack() as stack:
+        yield Scene(stack, tmp_path)
 
 
 def test_a_full_disk_is_waited_for(scene):
@@ -154,7 +126,7 @@ def test_a_full_disk_is_waited_for(scene):
         with scene.topic.flowing(0.1):
             for _ in range(ROUNDS):
                 scene.fill_and_check(owner)
-                scene.free()
+                scene.disk.free()
                 scene.check_takes_again()
                 wait_until(lambda: owner.get("/readyz").status_code == requests.codes.ok)
         scene.check_nothing_lost(owner)
@@ -175,10 +147,10 @@ def test_it_ends_and_does_not_start_on_a_full_disk(scene, thumbwheel):
         left = read_store(store)
         assert left.keys() == received.keys()
         assert all(left[name].received >= received[name]["received"] > 0 for name in left)
-        code, _, said = thumbwheel("serve", "--config", scene.config, cwd=scene.disk.parent)
+        code, _, said = thumbwheel("serve", "--config", scene.config, cwd=scene.config.parent)
         assert code == DiskFullError.exit_code
         assert said.splitlines()[-1].startswith(f"error: there is no space left for {scene.home}")
-    scene.free()
+    scene.disk.free()
     with serving(scene.config, scene.home) as owner:
         scene.check_takes_again()
         scene.check_nothing_lost(owner)

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 
 import psutil
 from brokers import noida
-from serving import launched, serving, started, wait_until
+from serving import configuration, launched, serving, source, started, wait_until
 from traffic_load import (
     HttpTraffic,
     KafkaTraffic,
@@ -23,30 +23,6 @@ KILLS = 20
 STARTS_KILLED = 4
 PARTITIONS = 3
 BACKLOG = 4000
-
-CONFIG = """
-project = "kill"
-home = "home"
-[model]
-path = "model"
-[serve]
-port = 0
-[[sources]]
-name = "topic"
-connector = "kafka"
-batch_size = {batch_size}
-options.topics = "thumbs"
-options.bootstrap_servers = "{address}"
-[[sources]]
-name = "app"
-connector = "http"
-batch_size = 100
-options.log = "received"
-options.port = {port}
-options.allow_anonymous = true
-[[plugins]]
-use = "all_pairs"
-"""
 
 
 def kill(process):
@@ -70,9 +46,9 @@ def is_over(process):
 def check_balance(folder, read):
     """Check that rows, counters and cursors tell the same, and nothing read before is gone."""
     rows = read_store(folder / "home" / "store.duckdb")
-    for name, source in rows.items():
-        assert source.received >= read[name]
-        read[name] = source.received
+    for name, kept in rows.items():
+        assert kept.received >= read[name]
+        read[name] = kept.received
     if "topic" in rows:
         assert sum(rows["topic"].cursor["topics"]["thumbs"].values()) == read["topic"]
     if "app" in rows:
@@ -95,8 +71,13 @@ def test_no_kill_loses_or_doubles_an_event(tmp_path):
             for number in range(KILLS):
                 # Large batches are parsed in processes of their own, which must not outlive it.
                 size = 2000 if number % 4 == 0 else 100
-                values = {"address": broker.address, "port": port, "batch_size": size}
-                config.write_text(CONFIG.format(**values))
+                thumbs = source(
+                    "topic", "kafka", size, topics="thumbs", bootstrap_servers=broker.address
+                )
+                received = source(
+                    "app", "http", 100, log="received", port=port, allow_anonymous=True
+                )
+                config.write_text(configuration(thumbs, received))
                 with launched(config, home) as process:
                     if number % (KILLS // STARTS_KILLED) == 1:
                         time.sleep(chance.uniform(0.0, 2.0))

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from brokers import tansu
 from http_senders import connect, head, read_to_end
-from serving import serving, wait_until
+from serving import configuration, serving, source, wait_until
 from traffic_load import HttpTraffic, KafkaTraffic, answer, post, read_store, steady_port, vote
 
 MIB = 1 << 20
@@ -42,33 +42,6 @@ POISON = {
 }
 LARGE = b'{"generation_id": "g", "score": 1, "comment": "' + b"x" * 20 * MIB + b'"}'
 NUL_IN_TEXT = "a \x00 in a text is a character like any other"
-
-CONFIG = """
-project = "poison"
-home = "home"
-[model]
-path = "model"
-[serve]
-port = 0
-[[sources]]
-name = "topic"
-connector = "kafka"
-batch_size = {batch_size}
-options.topics = "thumbs"
-options.bootstrap_servers = "{address}"
-[[sources]]
-name = "app"
-connector = "http"
-options.log = "received"
-options.port = {port}
-options.allow_anonymous = true
-[[sources]]
-name = "files"
-connector = "file"
-options.path = "events"
-[[plugins]]
-use = "all_pairs"
-"""
 
 
 def peak_memory(process: psutil.Process) -> int:
@@ -166,7 +139,9 @@ def test_poison_harms_no_neighbour(tmp_path, broker):
     """Every poison is a dead letter or a 4xx, every good event is stored, memory is bounded."""
     port = steady_port()
     config, store = tmp_path / "thumbwheel.toml", tmp_path / "home" / "store.duckdb"
-    config.write_text(CONFIG.format(address=broker.address, port=port, batch_size=BATCH_SIZE))
+    thumbs = source("topic", "kafka", BATCH_SIZE, topics="thumbs", bootstrap_servers=broker.address)
+    received = source("app", "http", log="received", port=port, allow_anonymous=True)
+    config.write_text(configuration(thumbs, received, source("files", "file", path="events")))
     topic = KafkaTraffic(broker, "thumbs", partitions=2, seed=1)
     topic.produce(2 * BATCH_SIZE)
     in_files, poison_in_files = write_files(tmp_path / "events")

@@ -8,8 +8,9 @@ from contextlib import ExitStack
 
 import pytest
 from brokers import noida
-from serving import serving, wait_until
+from serving import configuration, serving, source, wait_until
 from traffic_load import (
+    NO_LIMIT,
     HttpTraffic,
     KafkaTraffic,
     post,
@@ -26,31 +27,6 @@ BACKLOG = 1000
 PARTITIONS = 2
 BURST_REQUESTS = 10
 BURST_VOTES = 500
-
-CONFIG = """
-project = "stop"
-home = "home"
-[model]
-path = "model"
-[serve]
-port = 0
-[[sources]]
-name = "topic"
-connector = "kafka"
-batch_size = 100
-options.topics = "thumbs"
-options.bootstrap_servers = "{address}"
-[[sources]]
-name = "app"
-connector = "http"
-batch_size = 50
-options.log = "received"
-options.port = {port}
-options.allow_anonymous = true
-options.rate_limit = "1000000/second"
-[[plugins]]
-use = "all_pairs"
-"""
 
 
 @pytest.fixture
@@ -75,7 +51,11 @@ def port():
 @pytest.fixture
 def config(tmp_path, broker, port):
     path = tmp_path / "thumbwheel.toml"
-    path.write_text(CONFIG.format(address=broker.address, port=port))
+    topic = source("topic", "kafka", 100, topics="thumbs", bootstrap_servers=broker.address)
+    app = source(
+        "app", "http", 50, log="received", port=port, allow_anonymous=True, rate_limit=NO_LIMIT
+    )
+    path.write_text(configuration(topic, app))
     return path
 
 

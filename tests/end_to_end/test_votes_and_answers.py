@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 from brokers import noida
-from serving import serving, wait_until
+from serving import configuration, serving, source, wait_until
 from traffic_load import answer, post, steady_port, vote
 
 ANSWERS = 400
@@ -15,30 +15,6 @@ UNANSWERED = 30
 VOTES = 2 * ANSWERS + CHANGED + UNANSWERED
 REQUEST = 50
 NOON = 1_800_000_000
-
-CONFIG = """
-project = "orders"
-home = "home"
-[model]
-path = "model"
-[serve]
-port = 0
-[[sources]]
-name = "answers"
-connector = "kafka"
-batch_size = 70
-options.topics = "{topic}"
-options.bootstrap_servers = "{address}"
-[[sources]]
-name = "votes"
-connector = "http"
-batch_size = 30
-options.log = "received"
-options.port = {port}
-options.allow_anonymous = true
-[[plugins]]
-use = "all_pairs"
-"""
 
 
 def all_votes():
@@ -111,7 +87,9 @@ def project(tmp_path):
         folder.mkdir()
         broker.create_topic(name, 2)
         config = folder / "thumbwheel.toml"
-        config.write_text(CONFIG.format(topic=name, address=broker.address, port=port))
+        answers = source("answers", "kafka", 70, topics=name, bootstrap_servers=broker.address)
+        votes = source("votes", "http", 30, log="received", port=port, allow_anonymous=True)
+        config.write_text(configuration(answers, votes))
         with serving(config, folder / "home") as owner:
             yield Project(owner, broker, name, port)
 

@@ -17,6 +17,7 @@ from kafka import KafkaProducer
 from serving import Serving, wait_until
 
 __all__ = [
+    "NO_LIMIT",
     "HttpTraffic",
     "KafkaTraffic",
     "SourceRows",
@@ -28,6 +29,9 @@ __all__ = [
     "wait_for_load",
     "whole_lines",
 ]
+
+NO_LIMIT = "1000000/second"
+"""A receiver's rate limit that no test reaches."""
 
 _RETRY_SECONDS = 0.05
 _STEP = 50

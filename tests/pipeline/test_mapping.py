@@ -102,3 +102,61 @@ def test_find_reaches_into_objects_and_lists() -> None:
     assert find(record, ("a", "1", "0")) == 2
     for path in (("a", "2"), ("a", "b"), ("a", "0", "b", "c"), ("x",)):
         assert find(record, path) is None
+
+
+def parse(options, **record):
+    return EventParser(KeyMapping(**options)).parse(json.dumps(record).encode())
+
+
+def test_mapping_reaches_into_objects():
+    """Keys with dots reach into nested objects and lists, and ratings map to votes."""
+    event = parse(
+        {"prompt": "request.text", "completion": "choices.0.message", "rating": "r"},
+        request={"text": "Hi"},
+        choices=[{"message": "Hello"}],
+        r="Thumbs_Up",
+    )
+    assert event["prompt"][0]["content"] == "Hi"
+    assert event["completion"] == "Hello"
+    assert event["score"] == 1
+
+
+@pytest.mark.parametrize(
+    ("rating", "score"), [(1, -1), (5, 1), (3, 0), ("4", 0.5), (0, -1), (17, 1), (None, None)]
+)
+def test_numeric_scale(rating, score):
+    """Stars map linearly between the anchors and are clamped beyond them; null is no vote."""
+    mapping = {"scale": {"down": 1, "up": 5}}
+    event = parse(mapping, prompt="a", completion="b", rating=rating)
+    assert event["score"] == score
+    assert event["is_vote"] == (score is not None)
+
+
+def test_reversed_scale():
+    """`up` may be the smaller number, as for an error count."""
+    mapping = {"scale": {"down": 25, "up": 0}}
+    assert parse(mapping, prompt="a", completion="b", rating=0)["score"] == 1
+    assert parse(mapping, prompt="a", completion="b", rating=25)["score"] == -1
+
+
+def test_a_listed_number_does_not_mean_true():
+    """`up = [1]` does not admit `true`, although Python holds them equal."""
+    assert parse({"up": [1], "down": [0]}, prompt="a", completion="b", rating=1)["score"] == 1
+    with pytest.raises(MalformedRecordError, match="True is neither"):
+        parse({"up": [1], "down": [0]}, prompt="a", completion="b", rating=True)
+
+
+def test_anonymous_raters_and_turns():
+    """Listed rater ids stand for unknown, and a chat kept as one string is split into turns."""
+    event = parse(
+        {"rater": "user", "turns": {"Human:": "user", "Assistant:": "assistant"}},
+        prompt="Human: Hi\n\nAssistant: Hello: you\nHuman: And now?",
+        completion="b",
+        user="anon",
+    )
+    assert event["rater_id"] is None
+    assert event["prompt"] == [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello: you"},
+        {"role": "user", "content": "And now?"},
+    ]

@@ -1,9 +1,7 @@
 """The store on a disk without space: nothing committed is lost, and it goes on afterwards."""
 
-import os
-import subprocess
-
 import pytest
+from small_disk import small_disk
 from storing import append, balanced, numbered
 
 from thumbwheel.errors import DiskFullError
@@ -13,38 +11,11 @@ BATCH = 500
 LETTERS = [DeadLetter("f", b"x" * 100, "bad")] * 5
 
 
-class SmallDisk:
-    """A file system of 16 MiB that can be filled and freed."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def fill(self, keep=0):
-        """Leave no more than `keep` bytes free."""
-        with self._filler(os.O_CREAT | os.O_WRONLY | os.O_APPEND) as filler:
-            while (free := os.statvfs(self.path).f_bavail * 4096) > keep:
-                try:
-                    os.write(filler.fileno(), bytes(min(free - keep, 1_000_000)))
-                except OSError:
-                    break
-
-    def free(self):
-        self._filler(os.O_WRONLY | os.O_TRUNC).close()
-
-    def _filler(self, flags):
-        return os.fdopen(os.open(self.path / "filler", flags), "wb", buffering=0)
-
-
 @pytest.fixture
 def disk(tmp_path):
-    """A small tmpfs; making one takes the rights of root."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", path], check=True)
-    try:
-        yield SmallDisk(path)
-    finally:
-        subprocess.run(["umount", "--lazy", path], check=True)
+    """A file system of 16 MiB."""
+    with small_disk(tmp_path / "disk", 16 << 20) as disk:
+        yield disk
 
 
 def add(store, number):
