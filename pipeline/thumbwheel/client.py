@@ -7,9 +7,11 @@ know which it is.
 
 import json
 import os
-from collections.abc import Iterator
+import shutil
+import tarfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -17,9 +19,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
-from thumbwheel.config import Config
+from thumbwheel.config import Config, VotesConfig
 from thumbwheel.errors import BusyError, ConfigError, DataError, UnavailableError
 from thumbwheel.store import (
+    Accounts,
+    EventState,
     ReplayCounts,
     Snapshot,
     SourceCounts,
@@ -35,7 +39,6 @@ __all__ = ["OwnerNote", "RemoteStore", "SourceState", "open_store", "owner_note_
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 300.0
-_CHUNK_BYTES = 1 << 20
 
 _T = TypeVar("_T")
 
@@ -179,30 +182,49 @@ class RemoteStore:
         with self._answer("POST", "/v1/query", json=body) as response:
             return pa.ipc.open_stream(response.content).read_all()
 
-    def snapshot(self, path: Path) -> Snapshot:
-        """Write the rated completions of this moment to a new Parquet file."""
-        import requests
+    def event_state(
+        self, event_id: str, policy: VotesConfig, origins: Mapping[str, str]
+    ) -> EventState | None:
+        """Return where an event stands, or None when nothing is known of it."""
+        body = _policy(policy, origins) | {"event_id": event_id}
+        with self._answer("POST", "/v1/events/state", json=body) as response:
+            return None if response.content == b"null" else _parsed(response.content, EventState)
+
+    def accounts(
+        self, fates: pa.Table, policy: VotesConfig, origins: Mapping[str, str]
+    ) -> Accounts:
+        """Count everything that was received, each event once, by what became of it."""
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, fates.schema) as writer:
+            writer.write_table(fates)
+        with self._answer(
+            "POST",
+            "/v1/accounts",
+            params={"policy": json.dumps(_policy(policy, origins))},
+            data=sink.getvalue().to_pybytes(),
+            headers={"Content-Type": "application/vnd.apache.arrow.stream"},
+        ) as response:
+            return _parsed(response.content, Accounts)
+
+    def snapshot(self, path: Path, policy: VotesConfig, origins: Mapping[str, str]) -> Snapshot:
+        """Write what raters hold at this moment to a new directory."""
+        import urllib3
 
         part = path.with_name(path.name + ".part")
-        with self._answer("GET", "/v1/snapshot", stream=True) as response:
+        shutil.rmtree(part, ignore_errors=True)
+        body = _policy(policy, origins)
+        with self._answer("POST", "/v1/snapshot", json=body, stream=True) as response:
             snapshot = _parsed(response.headers["Thumbwheel-Snapshot"], Snapshot)
             try:
-                with part.open("wb") as file:
-                    for chunk in response.iter_content(_CHUNK_BYTES):
-                        file.write(chunk)
-            except requests.RequestException as error:
+                with tarfile.open(fileobj=response.raw, mode="r|") as archive:
+                    archive.extractall(part, filter="data")
+            except (tarfile.TarError, urllib3.exceptions.HTTPError, OSError) as error:
                 raise UnavailableError(
                     f"the snapshot from {self.url} broke off: {error}; run again"
                 ) from error
+        shutil.rmtree(path, ignore_errors=True)
         part.replace(path)
-        return Snapshot(
-            path,
-            snapshot.digest,
-            snapshot.n_events,
-            snapshot.n_prompts,
-            snapshot.n_completions,
-            snapshot.votes,
-        )
+        return replace(snapshot, path=path)
 
     def _get(self, path: str, kind: type[_T], **options: Any) -> _T:
         with self._answer("GET", path, **options) as response:
@@ -244,6 +266,10 @@ def _parsed(content: bytes | str, kind: type[_T]) -> _T:
             "the store's owner gave an answer that this Thumbwheel does not understand; "
             "install the same version on both sides"
         ) from error
+
+
+def _policy(policy: VotesConfig, origins: Mapping[str, str]) -> dict[str, Any]:
+    return {"votes": policy.model_dump(mode="json"), "origins": dict(origins)}
 
 
 def _refusal(response: "requests.Response") -> DataError | UnavailableError:

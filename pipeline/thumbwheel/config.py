@@ -23,17 +23,21 @@ from pydantic import (
 from thumbwheel.errors import ConfigError
 
 __all__ = [
+    "AuditConfig",
     "Config",
     "ConfigPath",
     "DatasetConfig",
+    "EndpointConfig",
     "EvaluationConfig",
     "GateConfig",
     "Guard",
+    "PairsConfig",
     "PluginConfig",
     "ServeConfig",
     "SourceConfig",
     "StoreConfig",
     "TrainingConfig",
+    "VotesConfig",
     "describe_errors",
     "load_config",
 ]
@@ -59,7 +63,8 @@ class SourceConfig(_Section):
 
     The mapping is a name, or a table of options whose `use` is the name (by default `keys`).
     Without one, records are in Thumbwheel's own event format (see docs/events.md). Up to
-    `batch_size` records are committed together.
+    `batch_size` records are committed together. `origin` says whose judgements these are: those of
+    users, of annotators, or of a model that wrote pairs.
     """
 
     name: Name
@@ -67,6 +72,7 @@ class SourceConfig(_Section):
     options: dict[str, Any] = {}
     mapping: str | dict[str, Any] | None = None
     batch_size: Annotated[int, Field(ge=1)] = 10_000
+    origin: Literal["users", "annotators", "ai"] = "users"
 
 
 class PluginConfig(_Section):
@@ -74,6 +80,92 @@ class PluginConfig(_Section):
 
     use: str
     options: dict[str, Any] = {}
+
+
+class VotesConfig(_Section):
+    """How much each vote counts.
+
+    Attributes:
+        half_life_days: A vote that is so many days older than the newest counts half; None never
+            fades. A vote without a time counts as the newest.
+        max_rater_share: A rater's votes count at most this share of all votes together, or half as
+            much again as an equal share where there are few raters.
+        quarantine_constant: Leave out raters who always vote the same, when chance cannot explain
+            it.
+        burst_votes: Leave out raters who cast so many votes at different moments within
+            `burst_seconds`; None leaves nobody out.
+        burst_seconds: See `burst_votes`.
+    """
+
+    half_life_days: Annotated[float, Field(gt=0)] | None = None
+    max_rater_share: Annotated[float, Field(gt=0, le=1)] = 0.01
+    quarantine_constant: bool = True
+    burst_votes: Annotated[int, Field(ge=2)] | None = 20
+    burst_seconds: Annotated[float, Field(gt=0)] = 60.0
+
+
+class PairsConfig(_Section):
+    """Which of the screened pairs are drawn, and what plugins may take.
+
+    Attributes:
+        max_per_prompt: Pairs of one prompt.
+        max_per_cluster: Pairs of near-duplicate prompts together.
+        max_per_rater: Pairs that rest on one rater; a pair counts in parts to the raters who speak
+            for it. None sets no limit.
+        max_rater_share: The same as a share of all pairs, or half as much again as an equal share
+            where there are few raters.
+        max_ai_share: Share of pairs of which a model wrote a side.
+        near_duplicate: Prompts of at least this Jaccard similarity are one cluster: they lie on
+            the same side of the split. 1 clusters only what differs in case and punctuation.
+        across_near_duplicates: Pair answers to near-duplicate prompts as if it were one prompt.
+        balance: Style features (see `style.FEATURES`) whose mean difference between chosen and
+            rejected is brought to zero.
+        plugin_seconds: A plugin that takes longer over one chunk is stopped.
+        plugin_memory_mb: A plugin whose process holds more is stopped.
+    """
+
+    max_per_prompt: Annotated[int, Field(ge=1)] = 3
+    max_per_cluster: Annotated[int, Field(ge=1)] = 3
+    max_per_rater: Annotated[float, Field(gt=0)] | None = None
+    max_rater_share: Annotated[float, Field(gt=0, le=1)] = 0.01
+    max_ai_share: Annotated[float, Field(ge=0, le=1)] = 0.3
+    near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.8
+    across_near_duplicates: bool = False
+    balance: list[str] = ["length", "lists", "bold", "headings", "code", "emoji"]
+    plugin_seconds: Annotated[float, Field(gt=0)] = 600.0
+    plugin_memory_mb: Annotated[int, Field(ge=256)] = 4096
+
+
+class AuditConfig(_Section):
+    """What `thumbwheel audit` holds against the pairs.
+
+    Attributes:
+        intended: Style features that are meant to differ: they are shown, but left out of the
+            classifier of style.
+        max_auc: Highest cross-validated AUC of that classifier.
+        max_rater_share: Highest share of one rater in the pairs.
+        max_near_duplicates: Highest share of prompts that have a near-duplicate.
+    """
+
+    intended: list[str] = []
+    max_auc: Annotated[float, Field(ge=0.5, le=1)] | None = None
+    max_rater_share: Annotated[float, Field(gt=0, le=1)] | None = None
+    max_near_duplicates: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class EndpointConfig(_Section):
+    """An OpenAI-compatible endpoint that writes answers.
+
+    The key is taken from the environment variable `api_key_env`. Prices are for the estimate.
+    """
+
+    url: Annotated[str, Field(pattern=r"^https?://\S+$")]
+    model: str
+    api_key_env: str | None = None
+    timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
+    max_concurrency: Annotated[int, Field(ge=1)] = 4
+    usd_per_million_input_tokens: Annotated[float, Field(ge=0)] = 0.0
+    usd_per_million_output_tokens: Annotated[float, Field(ge=0)] = 0.0
 
 
 class DatasetConfig(_Section):
@@ -224,6 +316,10 @@ class Config(_Section):
     model: ModelConfig
     sources: list[SourceConfig] = Field(min_length=1)
     plugins: list[PluginConfig] = Field(min_length=1)
+    votes: VotesConfig = VotesConfig()
+    pairs: PairsConfig = PairsConfig()
+    audit: AuditConfig = AuditConfig()
+    endpoint: EndpointConfig | None = None
     dataset: DatasetConfig = DatasetConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -252,6 +348,11 @@ class Config(_Section):
         return self.home / "store.duckdb"
 
     @property
+    def origins(self) -> dict[str, str]:
+        """The origin of each source that is not of users, by the source's name."""
+        return {src.name: src.origin for src in self.sources if src.origin != "users"}
+
+    @property
     def artifact_root(self) -> Path:
         """Where MLflow's files are kept when its database is a local sqlite file."""
         return self.home / "mlartifacts"
@@ -259,7 +360,7 @@ class Config(_Section):
     def digest(self) -> str:
         """Return a hash of what shapes a candidate and its verdict, not where things are."""
         shaping = self.model_dump_json(
-            include={"plugins", "dataset", "training", "evaluation", "gate"}
+            include={"plugins", "votes", "pairs", "dataset", "training", "evaluation", "gate"}
         )
         return hashlib.blake2b(shaping.encode(), digest_size=16).hexdigest()
 

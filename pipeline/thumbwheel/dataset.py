@@ -1,9 +1,9 @@
-"""The preference dataset: split by prompt, capped, written once, named by its content."""
+"""The preference dataset: capped, written once, named by its content."""
 
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from thumbwheel.config import DatasetConfig
-from thumbwheel.events import cluster_id, from_chat, to_chat
+from thumbwheel.events import from_chat, to_chat
+from thumbwheel.lineage import lineage_table
 from thumbwheel.tables import MESSAGES, PAIRS
-from thumbwheel.types import Message, PreferenceDataset, Prompt
+from thumbwheel.types import Message, PreferenceDataset
 
-__all__ = ["is_held_out", "read_manifest", "read_pairs", "rich_prompts", "write_dataset"]
+__all__ = ["read_manifest", "read_pairs", "rich_prompts", "to_conversations", "write_dataset"]
 
 MANIFEST = "manifest.json"
+
+_SIDES = ("chosen", "rejected")
 
 _PLAIN = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 # Arrow's structs have no absent fields, and chat templates take a null `tool_calls` for a call.
@@ -26,39 +29,30 @@ _PLAIN = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 _RICH = pa.list_(pa.json_(pa.string()))
 
 
-def is_held_out(prompt: Prompt, share: float) -> bool:
-    """Tell whether a prompt belongs to the held-out side.
-
-    The side follows from the prompt's cluster alone: it is the same in every cycle, so that no
-    training run ever sees a held-out prompt, nor one that differs from it in case or punctuation.
-    """
-    return int(cluster_id(prompt)[:8], 16) / 2**32 < share
-
-
 def write_dataset(
-    pairs: pa.Table, path: Path, config: DatasetConfig, provenance: Mapping[str, object]
+    pairs: pa.Table,
+    votes: pa.Table,
+    path: Path,
+    config: DatasetConfig,
+    provenance: Mapping[str, object],
 ) -> PreferenceDataset:
-    """Split the pairs, cap both sides, and write them with a manifest.
+    """Cap both sides of the split, and write them with a manifest and their lineage.
 
     `train.parquet` and `eval.parquet` hold TRL's conversational preference format (`prompt`,
     `chosen` and `rejected` as lists of messages) besides the pair's identities. Messages are
-    structs of role and content; in a file with tool calls or names, those of prompts are JSON. The
-    directory appears whole or not at all.
+    structs of role and content; in a file with tool calls or names, those of prompts are JSON.
+    `lineage.parquet` names the votes behind each pair (`lineage.LINEAGE`). The directory appears
+    whole or not at all.
 
     Args:
-        pairs: `tables.PAIRS`.
+        pairs: `tables.PAIRS` with `held_out`.
+        votes: `tables.VOTES`, those on the completions of the pairs at least.
         path: The directory to make; one that is there already is replaced.
-        config: Share held out, and caps.
+        config: The caps.
         provenance: What the pairs were made from, for the manifest.
     """
-    prompts = dict(zip(pairs["prompt_id"].to_pylist(), pairs["prompt"].to_pylist(), strict=True))
-    held_out_ids = pa.array(
-        [key for key, prompt in prompts.items() if is_held_out(prompt, config.held_out)],
-        pa.string(),
-    )
-    held_out = pc.is_in(pairs["prompt_id"], held_out_ids)
-    train = _capped(pairs.filter(pc.invert(held_out)), config.max_train_pairs)
-    evaluation = _capped(pairs.filter(held_out), config.max_eval_pairs)
+    train = _capped(pairs.filter(pc.invert(pairs["held_out"])), config.max_train_pairs)
+    evaluation = _capped(pairs.filter(pairs["held_out"]), config.max_eval_pairs)
 
     digest = hashlib.blake2b(digest_size=16)
     for side in (train, evaluation):
@@ -81,8 +75,11 @@ def write_dataset(
     scratch = path.with_name(f".{path.name}.tmp")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    pq.write_table(_to_trl(train), scratch / "train.parquet", compression="zstd")
-    pq.write_table(_to_trl(evaluation), scratch / "eval.parquet", compression="zstd")
+    for name, side in (("train", train), ("eval", evaluation)):
+        conversations = to_conversations(side, _SIDES)
+        pq.write_table(conversations, scratch / f"{name}.parquet", compression="zstd")
+    lineage = lineage_table(pa.concat_tables([train, evaluation]), votes)
+    pq.write_table(lineage, scratch / "lineage.parquet", compression="zstd")
     (scratch / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
     shutil.rmtree(path, ignore_errors=True)
     scratch.rename(path)
@@ -102,7 +99,7 @@ def read_pairs(path: Path) -> pa.Table:
     table = pq.read_table(path)
     if prompts := rich_prompts(table):
         table = _replaced(table, "prompt", pa.array(prompts, MESSAGES))
-    for side in ("chosen", "rejected"):
+    for side in _SIDES:
         content = pc.struct_field(pc.list_element(table[side], 0), "content")
         table = _replaced(table, side, content)
     return table.select(PAIRS.names).cast(PAIRS)
@@ -115,6 +112,30 @@ def rich_prompts(table: pa.Table) -> list[list[Message]]:
     return [from_chat(map(json.loads, prompt)) for prompt in table["prompt"].to_pylist()]
 
 
+def to_conversations(table: pa.Table, answers: Sequence[str]) -> pa.Table:
+    """Return a table in TRL's conversational form.
+
+    Args:
+        table: Has a `prompt` of `tables.MESSAGES`, and answers as texts.
+        answers: The columns that hold answers; each text becomes a list of one message.
+
+    Returns:
+        The table with lists of messages. They are structs of role and content; where a prompt has
+        tool calls or names, all prompts' messages are JSON.
+    """
+    for name in answers:
+        messages = [[{"role": "assistant", "content": text}] for text in table[name].to_pylist()]
+        table = _replaced(table, name, pa.array(messages, _PLAIN))
+    extras = pc.struct_field(pc.list_flatten(table["prompt"]), "extra")
+    if extras.null_count == len(extras):
+        return _replaced(table, "prompt", table["prompt"].cast(_PLAIN))
+    prompts = [
+        [json.dumps(message, ensure_ascii=False) for message in to_chat(prompt)]
+        for prompt in table["prompt"].to_pylist()
+    ]
+    return _replaced(table, "prompt", pa.array(prompts, pa.list_(pa.string())).cast(_RICH))
+
+
 def _capped(pairs: pa.Table, limit: int | None) -> pa.Table:
     """Keep at most `limit` pairs: each prompt's surest first, so that many prompts stay."""
     order = [("prompt_id", "ascending"), ("confidence", "descending"), ("pair_id", "ascending")]
@@ -125,20 +146,6 @@ def _capped(pairs: pa.Table, limit: int | None) -> pa.Table:
     ranked = ranked.append_column("rank", pa.array(rank, pa.int64()))
     kept = ranked.sort_by([("rank", "ascending"), ("pair_id", "ascending")]).slice(0, limit)
     return kept.drop_columns("rank").sort_by("pair_id")
-
-
-def _to_trl(pairs: pa.Table) -> pa.Table:
-    for side in ("chosen", "rejected"):
-        messages = [[{"role": "assistant", "content": text}] for text in pairs[side].to_pylist()]
-        pairs = _replaced(pairs, side, pa.array(messages, _PLAIN))
-    extras = pc.struct_field(pc.list_flatten(pairs["prompt"]), "extra")
-    if extras.null_count == len(extras):
-        return _replaced(pairs, "prompt", pairs["prompt"].cast(_PLAIN))
-    prompts = [
-        [json.dumps(message, ensure_ascii=False) for message in to_chat(prompt)]
-        for prompt in pairs["prompt"].to_pylist()
-    ]
-    return _replaced(pairs, "prompt", pa.array(prompts, pa.list_(pa.string())).cast(_RICH))
 
 
 def _replaced(table: pa.Table, name: str, column: pa.Array | pa.ChunkedArray) -> pa.Table:

@@ -34,7 +34,7 @@ class HookSpecs:
         """
 
     @hookspec
-    def make_pairs(self, rated: pa.Table) -> pa.Table:
+    def make_pairs(self, rated: pa.Table, comparisons: pa.Table) -> pa.Table:
         """Propose preference pairs.
 
         Called once per chunk of whole prompts. Must be deterministic: the same rows in any order
@@ -43,6 +43,8 @@ class HookSpecs:
 
         Args:
             rated: `tables.RATED`, every completion of each prompt in it.
+            comparisons: `tables.COMPARISONS` of these prompts. A rule that does not need it leaves
+                the parameter out.
 
         Returns:
             `tables.PROPOSED`.

@@ -83,6 +83,10 @@ class PluginManager:
         plugins: As the config lists them.
         base_dir: What relative paths are relative to.
 
+    Attributes:
+        infos: The plugins, in their order.
+        failed: Empty: here, a plugin that fails raises (see `plugin_host` for those left out).
+
     Raises:
         PluginError: A plugin is unknown, misspelt, badly configured or has no hook.
     """
@@ -91,6 +95,7 @@ class PluginManager:
         self._pluggy = pluggy.PluginManager("thumbwheel")
         self._pluggy.add_hookspecs(HookSpecs)
         self.infos: list[PluginInfo] = []
+        self.failed: dict[str, str] = {}
         self._instances: dict[str, Any] = {}
         for config in plugins:
             cls, name, origin, version = _find(config.use, base_dir)
@@ -117,7 +122,7 @@ class PluginManager:
             events = conform(call(events=events), EVENTS, f"{name}.process_events")
         return events
 
-    def make_pairs(self, rated: pa.Table) -> pa.Table:
+    def make_pairs(self, rated: pa.Table, comparisons: pa.Table) -> pa.Table:
         """Join the plugins' proposals; the first to name a pair owns it.
 
         Returns:
@@ -125,8 +130,9 @@ class PluginManager:
         """
         proposals = []
         for name, call in self._calls("make_pairs"):
-            proposed = conform(call(rated=rated), PROPOSED, f"{name}.make_pairs")
-            _check_proposals(proposed, rated, f"{name}.make_pairs")
+            who = f"{name}.make_pairs"
+            proposed = conform(call(rated=rated, comparisons=comparisons), PROPOSED, who)
+            _check_proposals(proposed, rated, who)
             owner = pa.array([name] * len(proposed), pa.string())
             proposals.append(proposed.append_column("plugin", owner))
         schema = PROPOSED.append(pa.field("plugin", pa.string()))

@@ -9,7 +9,18 @@ import pyarrow as pa
 
 from thumbwheel.errors import PluginError
 
-__all__ = ["EVENTS", "MESSAGES", "METRICS", "PAIRS", "PROPOSED", "RATED", "REASONS", "conform"]
+__all__ = [
+    "COMPARISONS",
+    "EVENTS",
+    "MESSAGES",
+    "METRICS",
+    "PAIRS",
+    "PROPOSED",
+    "RATED",
+    "REASONS",
+    "VOTES",
+    "conform",
+]
 
 MESSAGES = pa.list_(
     pa.struct([("role", pa.string()), ("content", pa.string()), ("extra", pa.string())])
@@ -49,7 +60,40 @@ RATED = pa.schema(
     ]
 )
 """`make_pairs` takes this: one row per rated completion, sorted by prompt_id and completion_id, all
-completions of a prompt in the same table. See `types.RatedCompletion`."""
+completions of a prompt in the same table. See `types.RatedCompletion`. A text that nobody voted on,
+but that somebody compared with another, has no votes for or against."""
+
+COMPARISONS = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("chosen_id", pa.string()),
+        ("rejected_id", pa.string()),
+        ("n_for", pa.float64()),
+        ("n_against", pa.float64()),
+        ("origin", pa.string()),
+    ]
+)
+"""`make_pairs` may take this too: one row for every two completions of a prompt that somebody
+judged side by side. `n_for` distinct raters preferred the chosen one, `n_against` the other; never
+fewer for than against. `origin` is `comparison` (a choice of users), `correction` (a rater wrote a
+better answer), `annotation` (a ranking by annotators) or `ai` (a model wrote a side)."""
+
+VOTES = pa.schema(
+    [
+        ("completion_id", pa.string()),
+        ("rater", pa.string()),
+        ("event_id", pa.string()),
+        ("score", pa.float64()),
+        ("weight", pa.float64()),
+        ("comparison_id", pa.string()),
+        ("occurred_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+"""The votes that count, one row each: the latest of a rater on a generation within a comparison.
+
+`rater` tells raters apart: `rater:` and the rater's id, or `event:` and the event's id of a vote
+without one. `score` is in [-1, 1]; `weight` in (0, 1] is what is left of the vote after decay and
+after the rater's budget. A correction is a vote of score 1 on the text that the rater wrote."""
 
 PROPOSED = pa.schema(
     [
@@ -69,12 +113,14 @@ PAIRS = pa.schema(
         ("rejected_id", pa.string()),
         ("confidence", pa.float64()),
         ("plugin", pa.string()),
+        ("origin", pa.string()),
         ("prompt", MESSAGES),
         ("chosen", pa.string()),
         ("rejected", pa.string()),
     ]
 )
-"""`screen_pairs` and `evaluate_model` take this: the pairs with their texts."""
+"""`screen_pairs` and `evaluate_model` take this: the pairs with their texts. `origin` is `votes`, or
+that of a comparison of just these two, see `COMPARISONS`."""
 
 REASONS = pa.schema([("pair_id", pa.string()), ("reason", pa.string())])
 """`screen_pairs` gives this: the pairs to drop, and why. A pair not named is kept."""

@@ -1,4 +1,4 @@
-"""Every two completions of a prompt that the votes tell apart, capped per prompt."""
+"""Every two completions of a prompt that the votes tell apart."""
 
 from typing import Annotated
 
@@ -13,9 +13,10 @@ __all__ = ["AllPairs"]
 
 _CONTRASTS = """
 WITH ranked AS (
-    SELECT prompt_id, completion_id, n_up, n_down, (1 + n_up) / (2 + n_up + n_down) AS quality,
+    SELECT prompt_id, completion_id, n_up, n_down, model_version,
+           (1 + n_up) / (2 + n_up + n_down) AS quality,
            row_number() OVER (best) AS from_best, row_number() OVER (worst) AS from_worst
-    FROM rated
+    FROM rated WHERE n_up + n_down > 0
     WINDOW best AS (PARTITION BY prompt_id ORDER BY quality DESC, completion_id),
            worst AS (PARTITION BY prompt_id ORDER BY quality, completion_id)
 )
@@ -23,52 +24,47 @@ SELECT prompt_id, a.completion_id AS chosen_id, b.completion_id AS rejected_id,
        a.n_up AS up, a.n_down AS down, b.n_up AS other_up, b.n_down AS other_down
 FROM ranked AS a JOIN ranked AS b USING (prompt_id)
 WHERE a.quality > b.quality AND a.from_best <= $reach AND b.from_worst <= $reach
+  AND (NOT $same_model_version OR a.model_version = b.model_version)
 """
 
-_CAPPED = """
+_SURE = """
 SELECT prompt_id, chosen_id, rejected_id, confidence FROM contrasts
 WHERE confidence > 0.5 AND confidence >= $min_confidence
-QUALIFY row_number() OVER (
-    PARTITION BY prompt_id ORDER BY confidence DESC, md5(chosen_id || rejected_id)
-) <= $max_pairs
 """
 
-_REACH = 32
+_REACH = 16
 
 
 @dataclass(frozen=True)
 class AllPairs:
-    """Pairs each completion with every worse one, the most certain pairs first.
+    """Pairs each completion with every worse one.
 
-    Of a prompt with very many completions, the 32 best are compared with the 32 worst.
+    How many of a prompt's pairs are taken is decided later, when those that a screen leaves are
+    drawn (`[pairs]` in the configuration). Of a prompt with very many completions, the 16 best are
+    compared with the 16 worst.
 
     Attributes:
         min_confidence: Least P(chosen is better); one up against one down is 0.83.
-        max_pairs_per_prompt: At most so many pairs a prompt, so that no prompt rules the set.
+        same_model_version: Pair only completions of the same model version.
     """
 
     min_confidence: Annotated[float, Field(ge=0.5, le=1)] = 0.8
-    max_pairs_per_prompt: Annotated[int, Field(ge=1)] = 3
+    same_model_version: bool = False
 
     @hookimpl
     def make_pairs(self, rated: pa.Table) -> pa.Table:
-        """Propose up to `max_pairs_per_prompt` pairs a prompt."""
+        """Propose every pair that the votes are sure enough about."""
         with duckdb.connect() as connection:
             connection.register("rated", rated)
-            contrasts = connection.sql(_CONTRASTS, params={"reach": _REACH}).to_arrow_table()
+            options = {"reach": _REACH, "same_model_version": self.same_model_version}
+            contrasts = connection.sql(_CONTRASTS, params=options).to_arrow_table()
             confidence = probability_better(
                 *(contrasts[name].to_numpy() for name in ("up", "down", "other_up", "other_down"))
             )
             contrasts = contrasts.append_column("confidence", pa.array(confidence.round(9)))
             connection.register("contrasts", contrasts)
             return (
-                connection.sql(
-                    _CAPPED,
-                    params={
-                        "min_confidence": self.min_confidence,
-                        "max_pairs": self.max_pairs_per_prompt,
-                    },
-                )
+                connection.sql(_SURE, params={"min_confidence": self.min_confidence})
                 .to_arrow_table()
                 .select(PROPOSED.names)
             )

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from thumbwheel.config import VotesConfig
 from thumbwheel.events import IDENTIFIED, EventParser
+from thumbwheel.store import RATED_FILE
 from thumbwheel.tables import RATED
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -34,9 +36,16 @@ def append(store, *events, letters=(), cursor="1", source="s", now=NOW):
 
 
 def rated(store, tmp_path):
-    snapshot = store.snapshot(tmp_path / "snapshot.parquet")
-    rows = pq.read_table(snapshot.path).cast(RATED).to_pylist()
-    return snapshot, {row["completion"]: row for row in rows}
+    snapshot = take_snapshot(store, tmp_path / "snapshot")
+    return snapshot, {row["completion"]: row for row in read_rated(snapshot.path).to_pylist()}
+
+
+def take_snapshot(store, path, origins=None, **policy):
+    return store.snapshot(path, VotesConfig(**policy), origins or {})
+
+
+def read_rated(snapshot):
+    return pq.read_table(snapshot / RATED_FILE).cast(RATED)
 
 
 def numbered(number, n):
@@ -56,4 +65,5 @@ def balanced(counts):
         + counts.dropped
         + counts.parked
         + counts.expired
+        + counts.forgotten
     )

@@ -4,13 +4,11 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from thumbwheel.config import DatasetConfig
-from thumbwheel.dataset import is_held_out, read_manifest, read_pairs, write_dataset
+from thumbwheel.dataset import read_manifest, read_pairs, write_dataset
 from thumbwheel.events import content_id, text_identity
-from thumbwheel.tables import PAIRS
+from thumbwheel.tables import PAIRS, VOTES
 
 CALL = '{"tool_calls":[{"function":{"arguments":{"n":1},"name":"f"},"type":"function"}]}'
 
@@ -40,27 +38,43 @@ def make_pairs(n_prompts, per_prompt=2, extra=None):
 
 
 def write(pairs, path, **config):
-    return write_dataset(pairs, path, DatasetConfig(**config), {"snapshot": "x"})
+    """Write a dataset of which every third prompt is held out."""
+    thirds = [int(name[1:-1]) % 3 == 0 for name in pairs["chosen_id"].to_pylist()]
+    split = pairs.append_column("held_out", pa.array(thirds))
+    votes = pa.Table.from_pylist(
+        [
+            {"completion_id": name, "rater": f"rater:{name}", "event_id": f"e{name}"}
+            for name in pairs["chosen_id"].to_pylist()
+        ],
+        VOTES,
+    )
+    return write_dataset(split, votes, path, DatasetConfig(**config), {"snapshot": "x"})
 
 
-def test_no_prompt_is_on_both_sides(tmp_path):
+def test_both_sides_are_written(tmp_path):
     """Training and held-out pairs share no prompt, and together they are all pairs."""
     pairs = make_pairs(300)
-    dataset = write(pairs, tmp_path / "d", held_out=0.3)
+    dataset = write(pairs, tmp_path / "d")
     train = set(pq.read_table(dataset.path / "train.parquet")["prompt_id"].to_pylist())
     held_out = set(pq.read_table(dataset.path / "eval.parquet")["prompt_id"].to_pylist())
     assert not train & held_out
-    assert len(train | held_out) == 300
-    assert 60 < len(held_out) < 120
+    assert (len(train), len(held_out)) == (200, 100)
     assert dataset.n_train + dataset.n_eval == len(pairs)
 
 
-@given(st.text(min_size=1), st.floats(0.01, 0.99))
-def test_the_side_follows_from_the_words_alone(text, share):
-    """Case and outer spaces do not move a prompt to the other side."""
-    variants = [text, f"  {text}\n", f"{text}!"]
-    sides = {is_held_out([{"role": "user", "content": v}], share) for v in variants}
-    assert len(sides) == 1
+def test_every_pair_leads_to_its_votes(tmp_path):
+    """The lineage names the votes on either side of each written pair, and of no other."""
+    dataset = write(make_pairs(12), tmp_path / "d", max_train_pairs=3)
+    lineage = pq.read_table(dataset.path / "lineage.parquet").to_pylist()
+    written = [
+        row
+        for side in ("train", "eval")
+        for row in pq.read_table(dataset.path / f"{side}.parquet").to_pylist()
+    ]
+    assert len(written) == 3 + 8
+    assert {(row["pair_id"], row["event_id"], row["role"]) for row in lineage} == {
+        (row["pair_id"], f"e{row['chosen_id']}", "chosen") for row in written
+    }
 
 
 @pytest.mark.parametrize("extra", [None, CALL])
@@ -70,7 +84,7 @@ def test_the_same_pairs_give_the_same_bytes(tmp_path, extra):
     first = write(pairs, tmp_path / "a")
     second = write(pairs.take(list(reversed(range(len(pairs))))), tmp_path / "b")
     assert first.digest == second.digest
-    for name in ("train.parquet", "eval.parquet", "manifest.json"):
+    for name in ("train.parquet", "eval.parquet", "lineage.parquet", "manifest.json"):
         assert (first.path / name).read_bytes() == (second.path / name).read_bytes()
     assert write(pairs.slice(1), tmp_path / "c").digest != first.digest
 

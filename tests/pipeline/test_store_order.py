@@ -4,10 +4,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from storing import append, balanced, event, rated, vote
+from storing import append, balanced, event, rated, read_rated, take_snapshot, vote
 
-from thumbwheel.store import Store
-from thumbwheel.store.rated import _in_groups
+from thumbwheel.store import COMPARISONS_FILE, RATED_FILE, VOTES_FILE, Store
+from thumbwheel.store.snapshot import _in_groups
 from thumbwheel.tables import RATED
 
 PROMPTS = ["caf\u00e9?", "cafe\u0301?", "  caf\u00e9?\n", "tea?"]
@@ -27,6 +27,7 @@ votes = st.builds(
     rater_id=st.sampled_from([None, "r", "q", "event:v1"]),
     score=st.sampled_from([1, -1, 0.3, 1 / 3, None]),
     comparison_id=st.sampled_from([None, "left", "right"]),
+    correction=st.sampled_from([None, None, "maybe", "yes"]),
 )
 judged_answers = st.builds(lambda answer, opinion: {**opinion, **answer}, answers, votes)
 
@@ -54,12 +55,12 @@ def _outcome(folder, batches):
     with Store(folder / "s.duckdb") as store:
         for number, batch in enumerate(batches):
             append(store, *batch, cursor=str(number))
-        snapshot = store.snapshot(folder / "s.parquet")
+        snapshot = take_snapshot(store, folder / "s")
         (counts,) = store.source_counts()
         assert balanced(counts)
-        assert snapshot.votes == store.vote_counts()
     return (
-        snapshot.path.read_bytes(),
+        [(snapshot.path / name).read_bytes() for name in (RATED_FILE, COMPARISONS_FILE)],
+        sorted(pq.read_table(snapshot.path / VOTES_FILE).to_pylist(), key=str),
         snapshot.digest,
         snapshot.n_events,
         snapshot.votes,
@@ -105,7 +106,7 @@ def test_row_groups_are_cut_alike(sizes):
     batches = [
         rows.slice(start, size).to_batches()[0] for start, size in zip(starts, sizes, strict=True)
     ]
-    groups = list(_in_groups(iter(batches), 64))
+    groups = list(_in_groups(iter(batches), RATED, 64))
     assert pa.concat_tables(groups) == rows
     assert {len(group) for group in groups[:-1]} <= {64}
     assert len(groups[-1]) <= 64
@@ -135,7 +136,7 @@ def test_one_of_several_spellings_of_a_prompt_stands_for_it(tmp_path):
     ]  # fmt: skip
     forth, back = _outcomes_forth_and_back(tmp_path, events)
     assert forth == back
-    (row,) = pq.read_table(tmp_path / "back" / "s.parquet").to_pylist()
+    (row,) = read_rated(tmp_path / "back" / "s").to_pylist()
     assert row["prompt"][0]["content"] == PROMPTS[2]
 
 

@@ -21,7 +21,7 @@ def rated():
                     "completion": completion,
                     "n_up": up,
                     "n_down": down,
-                    "score": (up - down) / (up + down),
+                    "score": (up - down) / max(up + down, 1),
                 }
                 for prompt, completion, up, down in rows
             ],

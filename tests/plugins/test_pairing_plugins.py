@@ -1,12 +1,15 @@
-"""The built-in pairing rules: best_worst and all_pairs."""
+"""The built-in pairing rules: best_worst, all_pairs and comparisons."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from thumbwheel.tables import COMPARISONS
 from thumbwheel_plugins.all_pairs import AllPairs
 from thumbwheel_plugins.best_worst import BestWorst
+from thumbwheel_plugins.comparisons import Comparisons
 
 
 def sides(table):
@@ -42,20 +45,63 @@ def test_weak_evidence_is_left_out(plugin, rated):
     assert len(plugin.make_pairs(rated(("p", "a", 1, 0), ("p", "b", 0, 1)))) == 1
 
 
-def test_all_pairs_takes_the_surest_up_to_the_cap(rated):
-    """Every better answer is paired with every worse one; the cap keeps the most certain."""
+def test_all_pairs_takes_every_contrast(rated):
+    """Every better answer is paired with every worse one that the votes are sure about."""
     table = rated(("p", "a", 5, 0), ("p", "b", 1, 0), ("p", "c", 0, 1), ("p", "d", 0, 5))
-    every = AllPairs(max_pairs_per_prompt=100).make_pairs(table)
-    assert sides(every) == [("p-a", "p-c"), ("p-a", "p-d"), ("p-b", "p-c"), ("p-b", "p-d")]
-    capped = AllPairs(max_pairs_per_prompt=2).make_pairs(table)
-    assert ("p-a", "p-d") in sides(capped)
-    assert min(capped["confidence"].to_pylist()) >= sorted(every["confidence"].to_pylist())[-2]
+    proposed = sides(AllPairs().make_pairs(table))
+    assert proposed == [("p-a", "p-c"), ("p-a", "p-d"), ("p-b", "p-c"), ("p-b", "p-d")]
+
+
+@pytest.mark.parametrize("plugin", [BestWorst, AllPairs])
+def test_model_versions_may_be_kept_apart(plugin, rated):
+    """With the option, answers of different or unknown versions are never paired."""
+    table = rated(
+        ("p", "a", 2, 0), ("p", "b", 0, 2), ("p", "c", 2, 0), ("p", "d", 0, 2), ("p", "e", 0, 3)
+    )
+    versions = pa.array(["1", "1", "2", "2", None], pa.string())
+    table = table.set_column(table.column_names.index("model_version"), "model_version", versions)
+    assert sides(plugin(same_model_version=True).make_pairs(table)) == [
+        ("p-a", "p-b"),
+        ("p-c", "p-d"),
+    ]
+
+
+@pytest.mark.parametrize("plugin", [BestWorst(min_confidence=0.5), AllPairs(min_confidence=0.5)])
+def test_texts_without_votes_are_left_to_comparisons(plugin, rated):
+    """No votes at all are no evidence, however bad the others are."""
+    assert len(plugin.make_pairs(rated(("p", "a", 0, 0), ("p", "b", 0, 9)))) == 0
 
 
 def test_one_prompt_with_very_many_answers_stays_cheap(rated):
-    """Ten thousand answers to one prompt give no more pairs than the cap."""
+    """Of ten thousand answers to one prompt, the 16 best meet the 16 worst."""
     table = rated(*(("p", f"{i:05}", 1 + i % 7, 1 + i % 5) for i in range(10_000)))
-    assert len(AllPairs(min_confidence=0.5).make_pairs(table)) == 3
+    assert len(AllPairs(min_confidence=0.5).make_pairs(table)) == 16 * 16
+
+
+def compared(*rows):
+    names = ("chosen_id", "rejected_id", "n_for", "n_against", "origin")
+    return pa.Table.from_pylist(
+        [{"prompt_id": "p", **dict(zip(names, row, strict=True))} for row in rows], COMPARISONS
+    )
+
+
+def test_comparisons_are_paired_as_judged(rated):
+    """The preferred side is chosen, with P(most raters prefer it); a draw is no pair."""
+    table = rated(("p", "a", 0, 0), ("p", "b", 0, 1), ("p", "c", 1, 0))
+    judged = compared(
+        ("p-a", "p-b", 1, 0, "comparison"),
+        ("p-c", "p-a", 3, 0, "annotation"),
+        ("p-b", "p-c", 1, 1, "comparison"),
+        ("p-b", "p-gone", 1, 0, "comparison"),
+    )
+    proposed = Comparisons().make_pairs(table, judged)
+    assert proposed.select(["chosen_id", "rejected_id", "confidence"]).to_pylist() == [
+        {"chosen_id": "p-a", "rejected_id": "p-b", "confidence": 0.75},
+        {"chosen_id": "p-c", "rejected_id": "p-a", "confidence": 0.9375},
+    ]
+    assert sides(Comparisons(min_confidence=0.8).make_pairs(table, judged)) == [("p-c", "p-a")]
+    only = Comparisons(origins=("comparison",)).make_pairs(table, judged)
+    assert sides(only) == [("p-a", "p-b")]
 
 
 counts = st.tuples(st.sampled_from("pqr"), st.integers(0, 4), st.integers(0, 4))

@@ -6,6 +6,7 @@ resumed by asking for each stage's result: it is read where it is there, and com
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
@@ -65,7 +66,8 @@ class CycleJournal:
         """Make the directory with the snapshot and the plan in it."""
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / "failed.json").unlink(missing_ok=True)
-        os.replace(snapshot, self.path / "snapshot.parquet")
+        shutil.rmtree(self.path / "snapshot", ignore_errors=True)
+        os.replace(snapshot, self.path / "snapshot")
         self.write("plan", plan)
 
     def stage(self, name: str, kind: type[Result], compute: Callable[[], Result]) -> Result:

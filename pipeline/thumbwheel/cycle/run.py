@@ -1,12 +1,15 @@
 """The turn of the wheel: each stage once, resumed where it stopped, never twice for nothing."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import pyarrow.compute as pc
 
 from thumbwheel.client import open_store
 from thumbwheel.config import Config
@@ -19,10 +22,11 @@ from thumbwheel.gate import decide
 from thumbwheel.ingest import ingest_all
 from thumbwheel.language_model import AdaptedModel, load_base, model_digest
 from thumbwheel.locks import only_one
-from thumbwheel.manager import PluginManager
-from thumbwheel.pairing import Pairing, pair_snapshot
+from thumbwheel.plugin_host import Plugins
+from thumbwheel.pairing import Pairing, pair_snapshot, votes_on
 from thumbwheel.registry import Candidate, Registry, open_registry
 from thumbwheel.review import evidence_card, evidence_page
+from thumbwheel.split import SplitMemory
 from thumbwheel.store import Store
 from thumbwheel.training import TrainJob, TrainResult, train
 from thumbwheel.types import CycleReport, Decision, Observer, PreferenceDataset
@@ -49,7 +53,7 @@ class _Pairs:
 
 
 def run_cycle(
-    config: Config, plugins: PluginManager, observer: Observer
+    config: Config, plugins: Plugins, observer: Observer
 ) -> CycleReport | NothingNew:
     """Turn the wheel once, or go on with a turn that was interrupted.
 
@@ -100,7 +104,7 @@ def _unfinished(home: Path, shape: str, champion: str | None) -> CycleJournal | 
 
 
 def _begin(
-    config: Config, plugins: PluginManager, shape: str, champion: str | None, observer: Observer
+    config: Config, plugins: Plugins, shape: str, champion: str | None, observer: Observer
 ) -> CycleJournal | NothingNew:
     cycles = config.home / "cycles"
     cycles.mkdir(exist_ok=True)
@@ -110,7 +114,7 @@ def _begin(
             ingest_all(config, plugins, store, observer)
         observer.stage("snapshot")
         begun = time.monotonic()
-        snapshot = store.snapshot(cycles / ".snapshot.parquet")
+        snapshot = store.snapshot(cycles / ".snapshot", config.votes, config.origins)
         sources = store.source_counts()
     observer.done(
         f"{snapshot.n_completions:,} rated answers to {snapshot.n_prompts:,} prompts, "
@@ -129,8 +133,12 @@ def _begin(
     cycle_id = content_id("cycle", shape, snapshot.digest, champion or "base")[:12]
     journal = CycleJournal(cycles / cycle_id)
     data = {
-        **{key: value for key, value in asdict(snapshot).items() if key not in ("path", "votes")},
+        "digest": snapshot.digest,
+        "n_events": snapshot.n_events,
+        "n_prompts": snapshot.n_prompts,
+        "n_completions": snapshot.n_completions,
         "votes": asdict(snapshot.votes),
+        "quarantined_raters": len(snapshot.quarantined),
         "sources": [asdict(counts) for counts in sources],
     }
     plan = CyclePlan(cycle_id, datetime.now(UTC), shape, snapshot.digest, champion, data)
@@ -145,7 +153,7 @@ class _Turn:
     def __init__(
         self,
         config: Config,
-        plugins: PluginManager,
+        plugins: Plugins,
         observer: Observer,
         registry: Registry,
         journal: CycleJournal,
@@ -194,18 +202,45 @@ class _Turn:
 
     def _pair(self) -> _Pairs:
         self._observer.stage("pair")
+        snapshot, home = self._journal.path / "snapshot", self._config.home
+        work = self._journal.path / "pairing"
+        memory = SplitMemory(home / "split.parquet")
         pairing = pair_snapshot(
-            self._journal.path / "snapshot.parquet", self._plugins, self._observer.progress
+            snapshot,
+            self._plugins,
+            self._config.pairs,
+            held_out=self._config.dataset.held_out,
+            memory=memory,
+            work=work,
+            earlier=home / "pairing",
+            progress=self._observer.progress,
         )
+        for name, failure in pairing.failed_plugins.items():
+            self._observer.warn(f"the set was made without the plugin {name}: {failure}")
         provenance = {
             "snapshot": self._plan.snapshot,
+            "config": self._config.digest(),
             "plugins": [asdict(info) for info in self._plugins.infos],
-            "completions": dict(pairing.completions),
+            "failed_plugins": dict(pairing.failed_plugins),
+            "completions": pairing.completions,
             "dropped_pairs": pairing.drop_reasons(),
+            "unbalanced": list(pairing.unbalanced),
         }
-        dataset = write_dataset(
-            pairing.pairs, self._journal.path / "dataset", self._config.dataset, provenance
+        # Remembered first: no side is ever trained on that is not known to be one.
+        in_pairs = pc.is_in(
+            pairing.assigned["prompt_id"], pairing.pairs["prompt_id"].combine_chunks()
         )
+        no_side = pc.is_null(pairing.assigned["held_out"])
+        memory.remember(pairing.assigned.filter(pc.or_(in_pairs, no_side)))
+        dataset = write_dataset(
+            pairing.pairs,
+            votes_on(snapshot, pairing.pairs),
+            self._journal.path / "dataset",
+            self._config.dataset,
+            provenance,
+        )
+        shutil.rmtree(home / "pairing", ignore_errors=True)
+        work.rename(home / "pairing")
         if not (dataset.n_train and dataset.n_eval):
             raise DataError(_no_pairs(dataset, pairing))
         self._observer.done(

@@ -25,13 +25,19 @@ options.path = "events.jsonl"
 
 [[plugins]]
 use = "all_pairs"
-options.max_pairs_per_prompt = 6
 
 [[plugins]]
 use = "length_match"
 
 [[plugins]]
 use = "world_judge"             # the planted world can check answers, so the gate may ask it
+
+[pairs]
+max_per_prompt = 6
+max_per_cluster = 6
+
+[audit]                         # politeness is to be learnt, and it shows in these
+intended = ["exclamations", "hedges"]
 
 [dataset]
 held_out = 0.3

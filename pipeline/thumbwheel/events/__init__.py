@@ -12,7 +12,7 @@ source keeps the raw bytes as a dead letter.
 """
 
 from thumbwheel.events.chat import from_chat, readable, to_chat
-from thumbwheel.events.identity import cluster_id, content_id, text_identity
+from thumbwheel.events.identity import cluster_id, completion_id, content_id, text_identity
 from thumbwheel.events.parser import EventParser, ParsedBatch
 from thumbwheel.events.rows import IDENTIFIED
 from thumbwheel.events.wire import MalformedRecordError
@@ -23,6 +23,7 @@ __all__ = [
     "MalformedRecordError",
     "ParsedBatch",
     "cluster_id",
+    "completion_id",
     "content_id",
     "from_chat",
     "readable",

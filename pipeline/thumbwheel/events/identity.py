@@ -6,7 +6,7 @@ import unicodedata
 
 from thumbwheel.types import Prompt
 
-__all__ = ["cluster_id", "content_id", "prompt_id", "text_identity"]
+__all__ = ["cluster_id", "completion_id", "content_id", "prompt_id", "text_identity"]
 
 
 def _absorb(digest: hashlib.blake2b, *parts: str) -> hashlib.blake2b:
@@ -63,7 +63,12 @@ def cluster_id(prompt: Prompt) -> str:
 def text_identity(prompt: Prompt | str, completion: str) -> tuple[str, str]:
     """Return (prompt_id, completion_id) of an answer: the same texts, the same identity."""
     identity = prompt_id(prompt)
-    return identity, _absorb(_COMPLETION.copy(), identity, completion).hexdigest()
+    return identity, completion_id(identity, completion)
+
+
+def completion_id(prompt_id: str, completion: str) -> str:
+    """Return the identity of an answer to the prompt of this identity."""
+    return _absorb(_COMPLETION.copy(), prompt_id, completion).hexdigest()
 
 
 def _normal(text: str) -> str:

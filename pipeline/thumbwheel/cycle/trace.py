@@ -1,0 +1,120 @@
+"""Where pairs, events and datasets went: looked up in the datasets of all cycles."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from thumbwheel.cycle.journal import CycleJournal, list_cycles
+from thumbwheel.dataset import read_manifest
+from thumbwheel.errors import DataError
+from thumbwheel.lineage import LINEAGE
+
+__all__ = ["SIDES", "Trace", "Use", "find_dataset", "find_traces"]
+
+SIDES = {"train": "training", "eval": "held out"}
+"""The files of a dataset, and what their pairs are for."""
+
+_SHORTEST_DIGEST = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One vote in one pair of a dataset; see `lineage.LINEAGE`. `side` is a key of `SIDES`."""
+
+    pair_id: str
+    side: str
+    event_id: str
+    rater: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A dataset that holds what was looked for, and what was made of it.
+
+    Attributes:
+        cycle_id: The cycle that made the dataset.
+        manifest: The dataset's manifest: its digest, the snapshot's, plugins, configuration.
+        model_version: The model version trained on it, or None when none was registered.
+        pairs: The pairs that were found, with their side; all of them is none.
+        uses: The votes behind these pairs, or the pairs of an event.
+    """
+
+    cycle_id: str
+    manifest: Mapping[str, Any]
+    model_version: str | None
+    pairs: Mapping[str, str]
+    uses: Sequence[Use]
+
+
+def find_traces(home: Path, name: str) -> list[Trace]:
+    """Return the datasets that hold a pair or an event, or that are named, the latest first.
+
+    Args:
+        home: The project's directory.
+        name: A pair's id, an event's id, or a dataset's digest or at least six digits of it.
+    """
+    traces = (_trace(journal, name) for journal in list_cycles(home))
+    return [trace for trace in traces if trace is not None]
+
+
+def find_dataset(home: Path, cycle_id: str) -> Path:
+    """Return the directory of a cycle whose id begins with `cycle_id` and that made a dataset.
+
+    Args:
+        home: The project's directory.
+        cycle_id: `latest` is the latest one.
+
+    Raises:
+        DataError: There is none, or more than one.
+    """
+    cycles = [journal.path for journal in list_cycles(home) if (journal.path / "dataset").is_dir()]
+    if cycle_id == "latest":
+        found = cycles[:1]
+    else:
+        found = [path for path in cycles if path.name.startswith(cycle_id)]
+    if len(found) != 1:
+        known = ", ".join(path.name for path in cycles[:5]) or "none yet"
+        count = "more than one cycle" if found else "no cycle"
+        raise DataError(
+            f"there is {count} {cycle_id!r} with a dataset in {home}; the latest are: {known}"
+        )
+    return found[0]
+
+
+def _trace(journal: CycleJournal, name: str) -> Trace | None:
+    folder = journal.path / "dataset"
+    if not folder.is_dir():
+        return None
+    manifest = read_manifest(folder)
+    version = journal.read("registered", str)
+    if len(name) >= _SHORTEST_DIGEST and str(manifest["digest"]).startswith(name):
+        return Trace(journal.path.name, manifest, version, {}, ())
+    lineage = _lineage(folder, name)
+    wanted = pa.array({name, *lineage["pair_id"].to_pylist()}, pa.string())
+    pairs = {
+        pair_id: side for side in SIDES for pair_id in _among(folder / f"{side}.parquet", wanted)
+    }
+    if not pairs:
+        return None
+    uses = [Use(side=pairs[row["pair_id"]], **row) for row in lineage.to_pylist()]
+    return Trace(journal.path.name, manifest, version, pairs, uses)
+
+
+def _lineage(folder: Path, name: str) -> pa.Table:
+    path = folder / "lineage.parquet"
+    if not path.exists():
+        return LINEAGE.empty_table()
+    is_named = (pc.field("pair_id") == name) | (pc.field("event_id") == name)
+    return pq.read_table(path, filters=is_named)
+
+
+def _among(path: Path, wanted: pa.Array) -> list[str]:
+    ids = pq.read_table(path, columns=["pair_id"])["pair_id"]
+    found: list[str] = ids.filter(pc.is_in(ids, wanted)).to_pylist()
+    return found

@@ -1,0 +1,162 @@
+"""A snapshot: what raters hold at one moment, as Parquet for the stages behind the store."""
+
+import errno
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from thumbwheel.config import VotesConfig
+from thumbwheel.errors import DiskFullError
+from thumbwheel.store.database import Connection, stream
+from thumbwheel.store.values import Snapshot
+from thumbwheel.store.votes import count_weighed, weigh_votes
+from thumbwheel.tables import COMPARISONS, RATED, VOTES
+
+__all__ = ["COMPARISONS_FILE", "RATED_FILE", "VOTES_FILE", "write_snapshot"]
+
+RATED_FILE = "rated.parquet"
+COMPARISONS_FILE = "comparisons.parquet"
+VOTES_FILE = "votes.parquet"
+
+_ROWS_PER_GROUP = 16_384
+
+# When a rater judged the same text several times, the votes are averaged: one rater, one voice.
+# A vote of a model counts in its comparison only.
+_AGGREGATES = """
+CREATE TEMP TABLE rated AS
+WITH per_rater AS (
+    SELECT c, sum(weight * score) // sum(weight) AS score, max(weight) AS weight,
+           max(model_version) AS model_version
+    FROM votes WHERE origin <> 'ai' GROUP BY c, rater
+),
+voted AS (
+    SELECT c, sum(weight * (1000000000 + score)) AS up, sum(weight * (1000000000 - score)) AS down,
+           max(model_version) AS model_version
+    FROM per_rater GROUP BY c
+),
+compared AS (
+    SELECT c, completion_id
+    FROM (SELECT c FROM judged UNION SELECT other FROM judged) ANTI JOIN voted USING (c)
+         JOIN texts USING (c)
+),
+models AS (
+    SELECT completion_id, max(model_version) AS model_version
+    FROM answers SEMI JOIN compared USING (completion_id) GROUP BY completion_id
+),
+all_rated AS (
+    SELECT c, (up / 2e15)::DOUBLE AS n_up, (down / 2e15)::DOUBLE AS n_down,
+           ((up - down) / (up + down))::DOUBLE AS score, model_version FROM voted
+    UNION ALL
+    SELECT c, 0, 0, 0, model_version FROM compared LEFT JOIN models USING (completion_id)
+)
+SELECT c, prompt_id, completion_id, n_up, n_down, score, model_version, arrival, written
+FROM all_rated JOIN texts USING (c);
+
+CREATE TEMP TABLE compared AS
+SELECT one.prompt_id,
+       n_first > n_second OR (n_first = n_second AND one.completion_id < two.completion_id)
+           AS is_first,
+       if(is_first, one.completion_id, two.completion_id) AS chosen_id,
+       if(is_first, two.completion_id, one.completion_id) AS rejected_id,
+       greatest(n_first, n_second)::DOUBLE AS n_for, least(n_first, n_second)::DOUBLE AS n_against,
+       origin
+FROM judged JOIN texts AS one USING (c) JOIN texts AS two ON two.c = judged.other
+WHERE one.prompt_id = two.prompt_id;
+"""
+
+_RATED_ROWS = """
+SELECT rated.prompt_id, rated.completion_id, prompt, coalesce(written, completion) AS completion,
+       n_up, n_down, rated.score, rated.model_version
+FROM rated JOIN events USING (arrival)
+ORDER BY rated.prompt_id, rated.completion_id
+"""
+
+_COMPARISON_ROWS = """
+SELECT * EXCLUDE (is_first) FROM compared ORDER BY prompt_id, chosen_id, rejected_id
+"""
+
+_VOTE_ROWS = """
+WITH several AS (SELECT prompt_id FROM rated GROUP BY prompt_id HAVING count(*) > 1),
+paired AS (SELECT c, completion_id FROM rated SEMI JOIN several USING (prompt_id))
+SELECT completion_id, rater, event_id, votes.score / 1e9 AS score, weight / 1e6 AS weight,
+       comparison_id, occurred_at
+FROM votes JOIN paired USING (c)
+UNION ALL
+SELECT completion_id, rater, event_id, 1.0, 1.0, comparison_id, occurred_at
+FROM corrected JOIN paired USING (c)
+"""
+
+_CONTENT = """
+SELECT (SELECT coalesce(bit_xor(md5_number(concat_ws(
+            '|', completion_id, n_up, n_down, score, coalesce(model_version, '')))), 0) FROM rated),
+       (SELECT coalesce(bit_xor(md5_number(concat_ws(
+            '|', chosen_id, rejected_id, n_for, n_against, origin))), 0) FROM compared),
+       (SELECT count(*) FROM events), (SELECT count(DISTINCT prompt_id) FROM rated),
+       (SELECT count(*) FROM rated)
+"""
+
+
+def write_snapshot(
+    connection: Connection, path: Path, policy: VotesConfig, origins: Mapping[str, str]
+) -> Snapshot:
+    """Write what raters hold, within one transaction, to a new directory.
+
+    The digest identifies the content: it does not depend on the order of arrival, only on who
+    holds which opinion now. Nor do the bytes of `rated.parquet` and `comparisons.parquet`, for the
+    same version of Arrow.
+
+    Args:
+        connection: In a read-only transaction.
+        path: The directory; one that is there already is replaced.
+        policy: How much each vote counts.
+        origins: The origin of each source that is not of users.
+
+    Raises:
+        DiskFullError: There is no space left for the files.
+        duckdb.Error: The store could not be read.
+    """
+    quarantined = weigh_votes(connection, policy, origins)
+    connection.execute(_AGGREGATES)
+    ((rated, compared, n_events, n_prompts, n_completions),) = connection.execute(
+        _CONTENT
+    ).fetchall()
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    try:
+        for name, rows, schema in (
+            (RATED_FILE, _RATED_ROWS, RATED),
+            (COMPARISONS_FILE, _COMPARISON_ROWS, COMPARISONS),
+            (VOTES_FILE, _VOTE_ROWS, VOTES),
+        ):
+            _write(stream(connection, rows, _ROWS_PER_GROUP), path / name, schema)
+    except OSError as error:
+        shutil.rmtree(path, ignore_errors=True)
+        if error.errno != errno.ENOSPC:
+            raise
+        raise DiskFullError(f"there is no space left for the snapshot {path}") from error
+    digest = f"{rated ^ (compared * 3) % 2**128:032x}"
+    votes = count_weighed(connection)
+    return Snapshot(path, digest, n_events, n_prompts, n_completions, votes, quarantined)
+
+
+def _write(batches: Iterator[pa.RecordBatch], path: Path, schema: pa.Schema) -> None:
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for group in _in_groups(batches, schema, _ROWS_PER_GROUP):
+            writer.write_table(group)
+
+
+def _in_groups(
+    batches: Iterator[pa.RecordBatch], schema: pa.Schema, size: int
+) -> Iterator[pa.Table]:
+    """Cut batches of any size into tables of one size, so that the bytes are the same."""
+    held = schema.empty_table()
+    for batch in batches:
+        held = pa.concat_tables([held, pa.Table.from_batches([batch]).cast(schema)])
+        while len(held) >= size:
+            yield held.slice(0, size).combine_chunks()
+            held = held.slice(size)
+    if len(held):
+        yield held.combine_chunks()

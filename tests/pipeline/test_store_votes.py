@@ -1,0 +1,224 @@
+"""How much each vote counts: decay, budgets, quarantine; comparisons and corrections."""
+
+import pyarrow.parquet as pq
+import pytest
+from storing import append, event, rated, read_rated, take_snapshot, vote
+
+from thumbwheel.events import text_identity
+from thumbwheel.store import COMPARISONS_FILE, VOTES_FILE, Store
+
+DAY = "2026-01-{:02}T12:00:00Z"
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(tmp_path / "s.duckdb") as opened:
+        yield opened
+
+
+def answers(*texts, **values):
+    return [event(event_id=f"a{t}", generation_id=t, completion=t, **values) for t in texts]
+
+
+def judged(rater, comparison, **scores):
+    """Return a rater's votes of one side-by-side choice."""
+    return [
+        vote(event_id=f"{rater}-{comparison}-{text}", generation_id=text, rater_id=rater,
+             comparison_id=comparison, score=score)
+        for text, score in scores.items()
+    ]  # fmt: skip
+
+
+def comparisons(snapshot):
+    """Return {(chosen text, rejected text): (for, against, origin)}."""
+    texts = dict(zip(*(read_rated(snapshot.path)[n].to_pylist() for n in ("completion_id", "completion")),
+                     strict=True))  # fmt: skip
+    return {
+        (texts[row["chosen_id"]], texts[row["rejected_id"]]): (
+            row["n_for"], row["n_against"], row["origin"])
+        for row in pq.read_table(snapshot.path / COMPARISONS_FILE).to_pylist()
+    }  # fmt: skip
+
+
+def votes(snapshot):
+    return pq.read_table(snapshot.path / VOTES_FILE).to_pylist()
+
+
+def test_a_vote_fades_by_half_in_a_half_life(store, tmp_path):
+    """Age is counted from the end of the newest vote's day; a vote without a time is new."""
+    append(
+        store,
+        *answers("x", "y", "z"),
+        vote(event_id="1", generation_id="x", score=1, occurred_at="2026-01-11T00:00:00Z"),
+        vote(event_id="2", generation_id="y", score=1, occurred_at="2026-01-31T23:00:00Z"),
+        vote(event_id="3", generation_id="z", score=1),
+    )
+    rows = read_rated(take_snapshot(store, tmp_path / "s", half_life_days=21).path).to_pylist()
+    counted = {row["completion"]: row["n_up"] for row in rows}
+    assert counted["x"] == pytest.approx(0.5, abs=1e-6)
+    assert counted["y"] == pytest.approx(2 ** (-1 / 24 / 21), abs=1e-6)
+    assert counted["z"] == 1
+    _, whole = rated(store, tmp_path)
+    assert {row["n_up"] for row in whole.values()} == {1}
+
+
+def test_one_rater_with_very_many_votes_has_a_budget(store, tmp_path):
+    """Of 1,000 votes of one rater beside 400 others', about as many count as 1.5 equal shares."""
+    texts = [f"t{n}" for n in range(50)]
+    others = [
+        vote(
+            event_id=f"o{n}",
+            generation_id=texts[n % 50],
+            rater_id=f"r{n % 40}",
+            score=1 - n % 2 * 2,
+        )
+        for n in range(400)
+    ]
+    flood = [
+        vote(event_id=f"f{n}", generation_id=texts[n % 50], comparison_id=f"{n}", rater_id="flood",
+             score=1 - n % 2 * 2)
+        for n in range(1000)
+    ]  # fmt: skip
+    append(store, *answers(*texts), *others, *flood)
+    snapshot = take_snapshot(store, tmp_path / "s", max_rater_share=0.01)
+    budget = -(-3 * 1200 // (2 * 41))  # one and a half equal shares of 41 raters, rounded up
+    counted = [row["rater"] for row in votes(snapshot)]
+    assert counted.count("rater:flood") == budget
+    assert len(counted) - budget == len({(n % 50, n % 40) for n in range(400)})
+    assert snapshot.votes.over_budget == 1000 - budget
+    assert snapshot.votes.votes == 1400
+    # The same votes count, whatever else was ever said.
+    again = take_snapshot(store, tmp_path / "again", max_rater_share=0.01)
+    assert sorted(map(str, votes(again))) == sorted(map(str, votes(snapshot)))
+
+
+def test_a_rater_who_always_votes_up_is_quarantined(store, tmp_path):
+    """Thirty ups are no chance where half of all votes are down; three are, and stay."""
+    texts = [f"t{n}" for n in range(30)]
+    mixed = [
+        vote(
+            event_id=f"m{n}", generation_id=texts[n % 30], rater_id=f"r{n % 9}", score=1 - n % 2 * 2
+        )
+        for n in range(270)
+    ]
+    spam = [vote(event_id=f"s{t}", generation_id=t, rater_id="spam", score=1) for t in texts]
+    few = [vote(event_id=f"f{t}", generation_id=t, rater_id="few", score=1) for t in texts[:3]]
+    append(store, *answers(*texts), *mixed, *spam, *few)
+    snapshot = take_snapshot(store, tmp_path / "s")
+    (who,) = snapshot.quarantined
+    assert (who.rater_id, who.n_votes, who.reason) == ("spam", 30, "all 30 votes are up")
+    assert snapshot.votes.quarantined == 30
+    assert "rater:spam" not in {row["rater"] for row in votes(snapshot)}
+    assert "rater:few" in {row["rater"] for row in votes(snapshot)}
+    lenient = take_snapshot(store, tmp_path / "l", quarantine_constant=False)
+    assert not lenient.quarantined
+
+
+def test_a_unanimous_world_quarantines_nobody(store, tmp_path):
+    """Where nearly everybody votes up, a rater who does is no wonder."""
+    texts = [f"t{n}" for n in range(30)]
+    events = [
+        vote(event_id=f"{n}-{t}", generation_id=t, rater_id=f"r{n}", score=1)
+        for n in range(5)
+        for t in texts
+    ]
+    append(store, *answers(*texts), *events)
+    assert not take_snapshot(store, tmp_path / "s").quarantined
+
+
+def test_a_burst_is_quarantined_and_an_import_is_not(store, tmp_path):
+    """Twenty moments within a minute are a machine's; one moment for all is an import's."""
+    texts = [f"t{n}" for n in range(24)]
+    burst, imported, slow = (
+        [
+            vote(event_id=f"{rater}{n}", generation_id=texts[n], rater_id=rater,
+                 score=1 - n % 2 * 2, occurred_at=when(n))
+            for n in range(24)
+        ]
+        for rater, when in (
+            ("burst", lambda n: f"2026-01-01T00:00:{2 * n:02}Z"),
+            ("imported", lambda n: "2026-01-01T00:00:00Z"),
+            ("slow", lambda n: f"2026-01-01T00:{2 * n:02}:00Z"),
+        )
+    )  # fmt: skip
+    append(store, *answers(*texts), *burst, *imported, *slow)
+    snapshot = take_snapshot(store, tmp_path / "s")
+    assert [(who.rater_id, who.reason) for who in snapshot.quarantined] == [
+        ("burst", "20 votes within 60 seconds")
+    ]
+    assert not take_snapshot(store, tmp_path / "t", burst_votes=None).quarantined
+
+
+def test_a_side_by_side_choice_is_kept_as_judged(store, tmp_path):
+    """Each rater has one voice about two texts; the better one is chosen; a tie says nothing."""
+    append(
+        store,
+        *answers("x", "y", "z"),
+        *judged("ann", "1", x=1, y=-1),
+        *judged("ann", "2", x=1, y=-1),
+        *judged("bob", "3", x=-1, y=1),
+        *judged("cyd", "4", x=1, y=-1),
+        *judged("cyd", "5", y=1, z=1),
+    )
+    snapshot = take_snapshot(store, tmp_path / "s")
+    assert comparisons(snapshot) == {("x", "y"): (2, 1, "comparison")}
+
+
+def test_texts_of_different_prompts_are_never_compared(store, tmp_path):
+    """One comparison id over two prompts makes no pair of them."""
+    append(store, *answers("x"), *answers("y", prompt="other"), *judged("ann", "1", x=1, y=-1))
+    assert comparisons(take_snapshot(store, tmp_path / "s")) == {}
+
+
+def test_a_correction_is_better_than_what_it_corrects(store, tmp_path):
+    """The rater's own text becomes a completion that nobody voted on; their latest word counts."""
+    append(
+        store,
+        *answers("wrong"),
+        vote(event_id="1", generation_id="wrong", rater_id="r", score=-1, correction="rihgt",
+             occurred_at=DAY.format(1)),
+        vote(event_id="2", generation_id="wrong", rater_id="r", correction="right",
+             occurred_at=DAY.format(2)),
+        vote(event_id="3", generation_id="wrong", rater_id="q", correction="wrong"),
+    )  # fmt: skip
+    snapshot, rows = rated(store, tmp_path)
+    assert comparisons(snapshot) == {("right", "wrong"): (1, 0, "correction")}
+    assert (rows["right"]["n_up"], rows["right"]["n_down"]) == (0, 0)
+    assert (rows["wrong"]["n_up"], rows["wrong"]["n_down"]) == (0, 1)
+    prompt_id, completion_id = text_identity("p", "right")
+    assert (rows["right"]["prompt_id"], rows["right"]["completion_id"]) == (
+        prompt_id,
+        completion_id,
+    )
+    assert rows["right"]["prompt"][0]["content"] == "p"
+    spoken = {(row["event_id"], row["score"]) for row in votes(snapshot)}
+    assert spoken == {("1", -1), ("2", 1)}
+
+
+def test_what_a_model_wrote_counts_in_its_comparison_only(store, tmp_path):
+    """Votes of an `ai` source never count for or against a text; annotators' do."""
+    append(store, *answers("x", "y"), *judged("model", "1", x=1, y=-1), source="written")
+    append(store, *judged("ann", "2", y=1, x=-1), source="labels")
+    origins = {"written": "ai", "labels": "annotators"}
+    snapshot = take_snapshot(store, tmp_path / "s", origins)
+    rows = {row["completion"]: row for row in read_rated(snapshot.path).to_pylist()}
+    assert (rows["x"]["n_up"], rows["x"]["n_down"]) == (0, 1)
+    assert (rows["y"]["n_up"], rows["y"]["n_down"]) == (1, 0)
+    ((_, how),) = comparisons(snapshot).items()
+    assert how[:2] == (1, 1)
+
+
+def test_votes_name_the_events_behind_every_contrast(store, tmp_path):
+    """A vote that was changed is not among them, nor one on the only answer to its prompt."""
+    append(
+        store,
+        *answers("x", "y"),
+        *answers("alone", prompt="q"),
+        vote(event_id="1", generation_id="x", rater_id="r", score=1, occurred_at=DAY.format(1)),
+        vote(event_id="2", generation_id="x", rater_id="r", score=-1, occurred_at=DAY.format(2)),
+        vote(event_id="3", generation_id="y", score=0.5),
+        vote(event_id="4", generation_id="alone", score=1),
+    )
+    snapshot = take_snapshot(store, tmp_path / "s")
+    told = {(row["event_id"], row["rater"], row["score"], row["weight"]) for row in votes(snapshot)}
+    assert told == {("2", "rater:r", -1, 1), ("3", "event:3", 0.5, 1)}
