@@ -53,4 +53,6 @@ class BestWorst:
             *(extremes[name].to_numpy() for name in ("up", "down", "other_up", "other_down"))
         )
         proposed = extremes.append_column("confidence", pa.array(confidence.round(9)))
-        return proposed.select(PROPOSED.names).filter(pa.array((confidence >= self.min_confidence) & (confidence > 0.5)))
+        return proposed.select(PROPOSED.names).filter(
+            pa.array((confidence >= self.min_confidence) & (confidence > 0.5))
+        )

@@ -28,6 +28,7 @@ def test_the_template_is_a_whole_configuration(tmp_path):
     """What `thumbwheel init` writes loads as it is."""
     config = load(tmp_path, TEMPLATE)
     assert [plugin.use for plugin in config.plugins] == [
+        "comparisons",
         "all_pairs",
         "length_match",
         "near_identical",
@@ -37,7 +38,16 @@ def test_the_template_is_a_whole_configuration(tmp_path):
 def test_the_template_shows_the_defaults(tmp_path):
     """The values written out in the template's sections are the defaults."""
     config, bare = load(tmp_path, TEMPLATE), load(tmp_path, MINIMAL)
-    for section in ("dataset", "training", "evaluation", "gate", "mlflow"):
+    for section in (
+        "votes",
+        "pairs",
+        "audit",
+        "dataset",
+        "training",
+        "evaluation",
+        "gate",
+        "mlflow",
+    ):
         assert getattr(config, section) == getattr(bare, section)
 
 

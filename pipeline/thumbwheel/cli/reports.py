@@ -156,7 +156,9 @@ def _print_flow(console: Console, report: CycleReport) -> None:
         },
     )
     flow.add_row("rated answers", f"{data['n_completions']:,}")
-    _add_losses(flow, {k: n for k, n in dataset["completions"].items() if k != "in a pair"})
+    _add_losses(
+        flow, {k: n for k, n in dataset["completions"].items() if not k.startswith("in a ")}
+    )
     dropped = dataset["dropped_pairs"]
     flow.add_row("pairs proposed", f"{dataset['n_pairs'] + sum(dropped.values()):,}")
     used = dataset["n_train"] + dataset["n_eval"]

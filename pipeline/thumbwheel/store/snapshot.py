@@ -27,10 +27,13 @@ _ROWS_PER_GROUP = 16_384
 # A vote of a model counts in its comparison only.
 _AGGREGATES = """
 CREATE TEMP TABLE rated AS
-WITH per_rater AS (
-    SELECT c, sum(weight * score) // sum(weight) AS score, max(weight) AS weight,
-           max(model_version) AS model_version
-    FROM votes WHERE origin <> 'ai' GROUP BY c, rater
+WITH several AS (SELECT hash(c, rater) AS key FROM votes GROUP BY key HAVING count(*) > 1),
+per_rater AS (
+    SELECT c, score, weight, model_version FROM votes
+    WHERE origin <> 'ai' AND hash(c, rater) NOT IN (FROM several)
+    UNION ALL
+    SELECT c, sum(weight * score) // sum(weight) AS score, max(weight), max(model_version)
+    FROM votes WHERE origin <> 'ai' AND hash(c, rater) IN (FROM several) GROUP BY c, rater
 ),
 voted AS (
     SELECT c, sum(weight * (1000000000 + score)) AS up, sum(weight * (1000000000 - score)) AS down,

@@ -15,77 +15,91 @@ from thumbwheel.events import completion_id
 from thumbwheel.store.database import Connection
 from thumbwheel.store.values import Quarantined, VoteCounts
 
-__all__ = ["ANSWERS", "LATEST", "count_votes", "count_weighed", "weigh_votes"]
+__all__ = ["count_votes", "count_weighed", "weigh_votes"]
 
 _WEIGHT_ONE = 1_000_000
 """A whole vote: weights are summed as integers, because sums of floats depend on their order."""
 
 _SCORE_ONE = 1_000_000_000
 
-ANSWERS = """
-SELECT generation_id, prompt_id, completion_id, model_version, occurred_at, event_id, arrival
-FROM events WHERE completion_id IS NOT NULL
-QUALIFY row_number() OVER (
-    PARTITION BY generation_id ORDER BY occurred_at NULLS LAST, event_id) = 1
-"""
-"""A generation is what one generation_id answered, as it was told at the earliest time."""
+# Hardly any key occurs twice, and grouping by texts is most of the work: rows are grouped by a hash
+# of the key, and only those that share one are looked at as they are.
 
-LATEST = """
-SELECT generation_id,
-       coalesce('rater:' || rater_id, 'event:' || event_id) AS rater,
-       comparison_id,
+# A generation is what one generation_id answered, as it was told at the earliest time.
+_ANSWERS = """
+CREATE TEMP TABLE told AS
+SELECT generation_id, prompt_id, completion_id, model_version, occurred_at, event_id, arrival,
+       hash(generation_id) AS key
+FROM events WHERE completion_id IS NOT NULL;
+CREATE TEMP TABLE told_again AS SELECT key FROM told GROUP BY key HAVING count(*) > 1;
+CREATE TEMP TABLE answers AS
+SELECT * FROM told ANTI JOIN told_again USING (key)
+UNION ALL
+SELECT * FROM told SEMI JOIN told_again USING (key)
+QUALIFY row_number() OVER (
+    PARTITION BY generation_id ORDER BY occurred_at NULLS LAST, event_id) = 1;
+"""
+
+# A vote is the latest word of one rater on one generation within one comparison; votes without a
+# rater are each their own rater.
+_KEY = "hash(generation_id, coalesce(rater_id, event_id), comparison_id)"
+_RATER = "coalesce('rater:' || rater_id, 'event:' || event_id) AS rater"
+_LATEST = f"""
+CREATE TEMP TABLE said_again AS
+SELECT {_KEY} AS key FROM events WHERE is_vote GROUP BY key HAVING count(*) > 1;
+CREATE TEMP TABLE latest AS
+SELECT generation_id, {_RATER}, comparison_id, event_id, score, occurred_at, source, 1 AS n_events
+FROM events WHERE is_vote AND {_KEY} NOT IN (FROM said_again)
+UNION ALL
+SELECT generation_id, {_RATER}, comparison_id,
        unnest(arg_max(
            struct_pack(event_id, score, occurred_at, source),
            (coalesce(occurred_at, '-infinity'::TIMESTAMPTZ), arrival))),
-       count(*) AS n_events
-FROM events WHERE is_vote GROUP BY generation_id, rater, comparison_id
-"""
-"""A vote is the latest word of one rater on one generation within one comparison; votes without a
-rater are each their own rater."""
+       count(*)
+FROM events WHERE is_vote AND {_KEY} IN (FROM said_again)
+GROUP BY generation_id, rater, comparison_id;
+"""  # noqa: S608 - no user text: the queries are put together from the constants above
 
 _COUNTS = """
 SELECT coalesce(sum(n_events), 0)::BIGINT,
        coalesce(sum(n_events - 1), 0)::BIGINT,
        count(*) FILTER (score IS NULL),
-       count(*) FILTER (score IS NOT NULL AND answered.generation_id IS NULL),
-       count(*) FILTER (score IS NOT NULL AND answered.generation_id IS NOT NULL)
-FROM latest LEFT JOIN answered USING (generation_id)
+       count(*) FILTER (score IS NOT NULL AND answers.generation_id IS NULL),
+       count(*) FILTER (score IS NOT NULL AND answers.generation_id IS NOT NULL)
+FROM latest LEFT JOIN answers USING (generation_id)
 """
-
-_ANSWERED = "SELECT DISTINCT generation_id FROM events WHERE completion_id IS NOT NULL"
 
 # `c` numbers the texts, for joins without strings. `arrival` leads to the event whose texts stand
 # for a completion: prompts of one identity may differ in outer whitespace and in how their letters
 # are composed.
-_TEXTS = f"""
-CREATE TEMP TABLE answers AS {ANSWERS};
+_TEXTS = """
 CREATE TEMP TABLE texts AS
 SELECT completion_id, min(prompt_id) AS prompt_id,
        arg_min(arrival, (coalesce(occurred_at, 'infinity'::TIMESTAMPTZ), event_id)) AS arrival,
        NULL::VARCHAR AS written, row_number() OVER () AS c
 FROM answers GROUP BY completion_id;
-"""  # noqa: S608 - no user text: the query is put together from the constants above
+"""
 
-_VOTES = f"""
-CREATE TEMP TABLE latest AS {LATEST};
+_VOTES = """
 CREATE TEMP TABLE cast_votes AS
-SELECT c, rater, latest.event_id, score, latest.occurred_at, comparison_id,
-       answers.model_version,
-       coalesce(origins.origin, 'users') AS origin
-FROM latest JOIN answers USING (generation_id) JOIN texts USING (completion_id)
-     LEFT JOIN origins USING (source)
+WITH numbered AS (
+    SELECT generation_id, c, model_version FROM answers JOIN texts USING (completion_id)
+)
+SELECT c, rater, event_id, score, occurred_at, comparison_id, model_version,
+       coalesce(origin, 'users') AS origin
+FROM latest JOIN numbered USING (generation_id) LEFT JOIN origins USING (source)
 WHERE score IS NOT NULL;
-"""  # noqa: S608
+CREATE TEMP TABLE raters AS
+SELECT rater, count(*) AS n, count(*) FILTER (score > 0) AS up, count(*) FILTER (score < 0) AS down
+FROM cast_votes WHERE origin = 'users' GROUP BY rater;
+"""
 
 # A rater who always votes the same is suspicious when chance can hardly explain it: with q the
 # share of that vote among all others' votes, q^n over all raters is below one in a hundred.
 _CONSTANT = """
-WITH raters AS (
-    SELECT rater, count(*) AS n, count(*) FILTER (score > 0) AS up,
-           count(*) FILTER (score < 0) AS down
-    FROM cast_votes WHERE origin = 'users' GROUP BY rater
-),
-everybody AS (SELECT sum(n) AS n, sum(up) AS up, sum(down) AS down, count(*) AS raters FROM raters)
+WITH everybody AS (
+    SELECT sum(n) AS n, sum(up) AS up, sum(down) AS down, count(*) AS raters FROM raters
+)
 SELECT rater, raters.n, CASE WHEN raters.up = raters.n THEN 'up' ELSE 'down' END AS vote
 FROM raters, everybody
 WHERE (raters.up = raters.n OR raters.down = raters.n) AND starts_with(rater, 'rater:')
@@ -100,7 +114,8 @@ WHERE (raters.up = raters.n OR raters.down = raters.n) AND starts_with(rater, 'r
 _BURSTS = """
 WITH dense AS (
     SELECT rater FROM cast_votes
-    WHERE origin = 'users' AND occurred_at IS NOT NULL AND starts_with(rater, 'rater:')
+    WHERE origin = 'users' AND starts_with(rater, 'rater:')
+      AND rater IN (SELECT rater FROM raters WHERE n >= $votes)
     GROUP BY rater, (epoch(occurred_at) / $seconds)::BIGINT HAVING count(*) >= $votes / 2
 ),
 moments AS (
@@ -112,29 +127,30 @@ spans AS (
         PARTITION BY rater ORDER BY occurred_at) AS span
     FROM moments
 )
-SELECT rater, (SELECT count(*) FROM cast_votes WHERE cast_votes.rater = spans.rater)
-FROM spans WHERE span <= to_milliseconds((1000 * $seconds)::BIGINT) GROUP BY rater
+SELECT rater, any_value(n)
+FROM spans JOIN raters USING (rater)
+WHERE span <= to_milliseconds((1000 * $seconds)::BIGINT)
+GROUP BY rater
 """
 
 _WEIGHED = f"""
 CREATE TEMP TABLE votes AS
 WITH kept AS (SELECT * FROM cast_votes ANTI JOIN quarantined USING (rater)),
 budget AS (
-    SELECT ceil(greatest($share * count(*), 1.5 * count(*) / greatest(count(DISTINCT rater), 1)))
-           AS most
-    FROM kept WHERE origin = 'users'
+    SELECT ceil(greatest($share, 1.5 / greatest(count(*), 1)) * sum(n)) AS most
+    FROM raters ANTI JOIN quarantined USING (rater)
 ),
-busy AS (
-    SELECT rater FROM kept WHERE origin = 'users' GROUP BY rater
-    HAVING count(*) > (SELECT most FROM budget)
-),
+busy AS (SELECT rater FROM raters, budget WHERE n > most),
 within AS (
     SELECT * FROM kept ANTI JOIN busy USING (rater)
     UNION ALL
     SELECT * FROM kept SEMI JOIN busy USING (rater)
+    WHERE origin = 'users'
     QUALIFY rank() OVER (
         PARTITION BY rater ORDER BY md5(coalesce(comparison_id, event_id))
     ) <= (SELECT most FROM budget)
+    UNION ALL
+    SELECT * FROM kept SEMI JOIN busy USING (rater) WHERE origin <> 'users'
 ),
 newest AS (SELECT date_trunc('day', max(occurred_at)) + INTERVAL 1 DAY AS day FROM within)
 SELECT * EXCLUDE (score), round(score * {_SCORE_ONE})::BIGINT AS score,
@@ -208,17 +224,15 @@ FROM per_rater GROUP BY c, other HAVING bool_or(preferred <> 0);
 
 def count_votes(connection: Connection) -> VoteCounts:
     """Return what became of the stored votes, before any is left out by policy."""
-    (row,) = connection.execute(
-        f"WITH latest AS ({LATEST}), answered AS ({_ANSWERED}) {_COUNTS}"
-    ).fetchall()
+    connection.execute(_ANSWERS)
+    connection.execute(_LATEST)
+    (row,) = connection.execute(_COUNTS).fetchall()
     return VoteCounts(*row)
 
 
 def count_weighed(connection: Connection) -> VoteCounts:
     """Return what became of the votes that `weigh_votes` has weighed."""
-    (row,) = connection.execute(
-        f"WITH answered AS (SELECT generation_id FROM answers) {_COUNTS}"  # noqa: S608
-    ).fetchall()
+    (row,) = connection.execute(_COUNTS).fetchall()
     ((quarantined, left_out),) = connection.execute(_LEFT_OUT).fetchall()
     counts = VoteCounts(*row)
     return replace(
@@ -254,8 +268,8 @@ def weigh_votes(
             schema=pa.schema([("source", pa.string()), ("origin", pa.string())]),
         ),
     )
-    connection.execute(_TEXTS)
-    connection.execute(_VOTES)
+    for script in (_ANSWERS, _LATEST, _TEXTS, _VOTES):
+        connection.execute(script)
     quarantined = _quarantined(connection, policy)
     connection.register(
         "quarantined",
