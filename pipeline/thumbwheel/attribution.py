@@ -82,7 +82,8 @@ def rater_shares(pairs: pa.Table, votes: pa.Table) -> pa.Table:
 def _encode(*columns: pa.ChunkedArray) -> tuple[int, list[Integers]]:
     """Return how many distinct values there are, and the columns as numbers below that."""
     chunks = [column.combine_chunks() for column in columns]
-    encoded = pa.chunked_array(chunks).dictionary_encode().unify_dictionaries().combine_chunks()
+    joined = pa.chunked_array(chunks, chunks[0].type).dictionary_encode()
+    encoded = joined.unify_dictionaries().combine_chunks()
     codes = encoded.indices.to_numpy().astype(np.int64)
     return len(encoded.dictionary), np.split(codes, np.cumsum(list(map(len, columns)))[:-1])
 

@@ -13,7 +13,8 @@ ThumbwheelError                1   something went wrong
 ├── UnavailableError           4   MLflow, a broker or the store's owner does not answer
 │   └── DiskFullError              there is no space left
 ├── TrainingError              5   training diverged (a NaN) or could not go on
-└── StaleEvidenceError         6   the champion moved while a candidate was compared with it
+├── StaleEvidenceError         6   the champion moved while a candidate was compared with it
+└── LimitError                 7   what was measured is beyond a limit of the configuration
 ```
 
 A message is one line: what was wrong, with the value, and what to do about it.
@@ -28,6 +29,7 @@ __all__ = [
     "DataError",
     "DiskFullError",
     "InputError",
+    "LimitError",
     "ModelError",
     "PluginError",
     "SourceError",
@@ -100,3 +102,9 @@ class StaleEvidenceError(ThumbwheelError):
     """The champion moved after the candidate was compared with it."""
 
     exit_code = 6
+
+
+class LimitError(ThumbwheelError):
+    """What was measured is beyond a limit that the configuration sets."""
+
+    exit_code = 7

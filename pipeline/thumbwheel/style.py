@@ -21,6 +21,8 @@ Texts: TypeAlias = pa.Array | pa.ChunkedArray | Sequence[str]
 
 # Newton's method takes 10 to 20 steps; where there is no minimum it walks on for ever.
 _MAX_STEPS = 60
+# A probability of exp(-700) is still above zero.
+_LARGEST = 700.0
 # A feature is balanced when what is left is so small a share of its differences.
 _TOLERANCE = 1e-4
 
@@ -186,7 +188,7 @@ def balance_probabilities(differences: Array, *, min_kept: float = 0.0) -> Balan
     exponents = (contrasts[:, taken] / scale[taken]) @ weights
     balanced = np.all(differences == 0, axis=0)
     balanced[[column for column in taken if column < k]] = True
-    return Balance(np.exp(-np.maximum(exponents, 0.0)), balanced)
+    return Balance(np.exp(-np.clip(exponents, 0.0, _LARGEST)), balanced)
 
 
 def _minimise(differences: Array, needed: float) -> Array | None:

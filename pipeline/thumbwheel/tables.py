@@ -119,8 +119,8 @@ PAIRS = pa.schema(
         ("rejected", pa.string()),
     ]
 )
-"""`screen_pairs` and `evaluate_model` take this: the pairs with their texts. `origin` is `votes`, or
-that of a comparison of just these two, see `COMPARISONS`."""
+"""`screen_pairs` and `evaluate_model` take this: the pairs with their texts. `origin` is `votes`,
+or that of a comparison of just these two, see `COMPARISONS`."""
 
 REASONS = pa.schema([("pair_id", pa.string()), ("reason", pa.string())])
 """`screen_pairs` gives this: the pairs to drop, and why. A pair not named is kept."""

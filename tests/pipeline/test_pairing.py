@@ -125,8 +125,7 @@ def test_a_comparison_is_paired_as_judged(tmp_path):
     result = run(path, "comparisons", "all_pairs")
     assert texts(result.pairs) == [("disliked", "liked"), ("nor this", "never voted on")]
     assert set(result.pairs["origin"].to_pylist()) == {"comparison"}
-    confidence = dict(zip(result.pairs["chosen"].to_pylist(), result.pairs["confidence"].to_pylist(),
-                          strict=True))  # fmt: skip
+    confidence = {row["chosen"]: row["confidence"] for row in result.pairs.to_pylist()}
     assert confidence == {"disliked": 0.6875, "nor this": 0.75}
 
 

@@ -31,8 +31,8 @@ def judged(rater, comparison, **scores):
 
 def comparisons(snapshot):
     """Return {(chosen text, rejected text): (for, against, origin)}."""
-    texts = dict(zip(*(read_rated(snapshot.path)[n].to_pylist() for n in ("completion_id", "completion")),
-                     strict=True))  # fmt: skip
+    rows = read_rated(snapshot.path).to_pylist()
+    texts = {row["completion_id"]: row["completion"] for row in rows}
     return {
         (texts[row["chosen_id"]], texts[row["rejected_id"]]): (
             row["n_for"], row["n_against"], row["origin"])

@@ -3,7 +3,6 @@
 Each is a few lines over the engine; heavy imports wait until they are needed.
 """
 
-import tempfile
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -11,9 +10,11 @@ from typing import Annotated
 
 import typer
 
+from thumbwheel.cli.audit_commands import audit_commands
 from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, make_console
-from thumbwheel.cli.store_commands import store_commands, stored
-from thumbwheel.config import load_config
+from thumbwheel.cli.store_commands import store_commands
+from thumbwheel.cli.yield_commands import yield_commands
+from thumbwheel.config import PluginConfig, load_config
 from thumbwheel.errors import DataError, InputError
 
 __all__ = ["app"]
@@ -23,7 +24,7 @@ app = typer.Typer(
     "promotion in MLflow.",
     epilog="Exit codes: 0 done (a refused candidate included), 1 a bug, 2 wrong input, 3 another "
     "process is at work, 4 a service does not answer, 5 training failed, 6 the champion moved "
-    "meanwhile, 130 interrupted.",
+    "meanwhile, 7 a limit of the audit does not hold, 130 interrupted.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     add_completion=False,
@@ -70,24 +71,31 @@ def init(
 def pairs(
     config: ConfigOption = DEFAULT_CONFIG,
     limit: Annotated[int, typer.Option(min=0, help="Pairs to show.")] = 5,
-    dropped: Annotated[bool, typer.Option(help="Show pairs that a screen dropped.")] = False,
+    dropped: Annotated[bool, typer.Option(help="Show pairs that are not in the set.")] = False,
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option(help="Use this plugin instead of the configured ones; may be repeated."),
+    ] = None,
 ) -> None:
     """Preview the preference pairs, and why the other answers are in none. Changes nothing."""
+    from thumbwheel.cli.current import current_pairs
     from thumbwheel.cli.progress import StageDisplay
     from thumbwheel.cli.reports import print_pairing
-    from thumbwheel.manager import PluginManager
-    from thumbwheel.pairing import pair_snapshot
 
     settings = load_config(config)
-    plugins = PluginManager(settings.plugins, settings.base_dir)
     console = make_console()
-    with tempfile.TemporaryDirectory() as scratch, StageDisplay(console) as display:
-        with stored(settings) as store:
-            snapshot = store.snapshot(Path(scratch) / "snapshot.parquet")
-        display.stage("pair")
-        pairing = pair_snapshot(snapshot.path, plugins, display.progress)
-        display.done(f"{len(pairing.pairs):,} pairs from {snapshot.n_completions:,} rated answers")
-    print_pairing(console, snapshot, pairing, limit=limit, show_dropped=dropped)
+    # A path on the command line is relative to where the command is typed.
+    chosen = [PluginConfig(use=_from_here(use)) for use in plugin or ()]
+    with (
+        StageDisplay(console) as display,
+        current_pairs(settings, display, chosen or None) as (snapshot, pairing),
+    ):
+        print_pairing(console, snapshot, pairing, limit=limit, show_dropped=dropped)
+
+
+def _from_here(use: str) -> str:
+    path, colon, name = use.rpartition(":")
+    return f"{Path(path).resolve()}:{name}" if colon and path.endswith(".py") else use
 
 
 @app.command()
@@ -100,12 +108,11 @@ def cycle(config: ConfigOption = DEFAULT_CONFIG) -> None:
     from thumbwheel.cli.progress import StageDisplay
     from thumbwheel.cli.reports import print_nothing_new, print_report
     from thumbwheel.cycle.run import NothingNew, run_cycle
-    from thumbwheel.manager import PluginManager
+    from thumbwheel.plugin_host import isolated_plugins
 
     settings = load_config(config)
-    plugins = PluginManager(settings.plugins, settings.base_dir)
     console = make_console()
-    with StageDisplay(console) as display:
+    with StageDisplay(console) as display, isolated_plugins(settings) as plugins:
         outcome = run_cycle(settings, plugins, display)
     if isinstance(outcome, NothingNew):
         print_nothing_new(console, outcome.cycle_id, f"-c {config}")
@@ -200,7 +207,7 @@ def demo(
     from thumbwheel.cycle.run import NothingNew, run_cycle
     from thumbwheel.demo.prepare import prepare_demo
     from thumbwheel.demo.world import WorldOptions
-    from thumbwheel.manager import PluginManager
+    from thumbwheel.plugin_host import isolated_plugins
 
     options = WorldOptions(
         seed=seed,
@@ -213,8 +220,8 @@ def demo(
     with StageDisplay(console) as display:
         config = prepare_demo(directory, options, display)
         settings = load_config(config)
-        plugins = PluginManager(settings.plugins, settings.base_dir)
-        outcome = run_cycle(settings, plugins, display)
+        with isolated_plugins(settings) as plugins:
+            outcome = run_cycle(settings, plugins, display)
     if isinstance(outcome, NothingNew):
         print_nothing_new(console, outcome.cycle_id, f"-c {config}")
     else:
@@ -222,4 +229,6 @@ def demo(
         print_demo_summary(console, outcome)
 
 
+app.add_typer(audit_commands)
+app.add_typer(yield_commands)
 app.add_typer(store_commands)

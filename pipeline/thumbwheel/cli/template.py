@@ -62,10 +62,12 @@ anonymous = ["", "anon"]        # rater ids that stand for "unknown"
 # --- how votes become preference pairs: plugins, in this order ------------------------------------
 
 [[plugins]]
+use = "comparisons"             # side-by-side choices, corrections and rankings, as judged
+
+[[plugins]]
 use = "all_pairs"               # every two answers the votes tell apart
 [plugins.options]
 min_confidence = 0.8            # least P(chosen is better)
-max_pairs_per_prompt = 3
 
 [[plugins]]
 use = "length_match"            # drops pairs whose sides differ in length
@@ -77,6 +79,23 @@ use = "near_identical"          # drops pairs with nothing to learn
 
 # [[plugins]]
 # use = "my_plugin.py:MyPlugin" # your own; see docs/plugins.md
+
+# --- whose votes count, and which pairs are drawn -------------------------------------------------
+
+[votes]
+max_rater_share = 0.01          # one user with a thousand votes moves nothing
+# half_life_days = 30           # older votes count less and less
+# burst_votes = 20              # who votes 20 times in `burst_seconds` is left out
+
+[pairs]
+max_per_prompt = 3
+max_rater_share = 0.01
+balance = ["length", "lists", "bold", "headings", "code", "emoji"]  # alike in chosen and rejected
+# near_duplicate = 0.8          # prompts this alike are held out together
+
+[audit]                         # `thumbwheel audit` shows what the pairs teach besides
+# intended = ["hedges"]         # style that you do want to change
+# max_auc = 0.6                 # exit code 7 when style alone tells chosen from rejected
 
 [dataset]
 held_out = 0.2                  # share of prompts kept for evaluation, never trained on

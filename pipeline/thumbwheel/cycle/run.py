@@ -22,8 +22,8 @@ from thumbwheel.gate import decide
 from thumbwheel.ingest import ingest_all
 from thumbwheel.language_model import AdaptedModel, load_base, model_digest
 from thumbwheel.locks import only_one
-from thumbwheel.plugin_host import Plugins
 from thumbwheel.pairing import Pairing, pair_snapshot, votes_on
+from thumbwheel.plugin_host import Plugins
 from thumbwheel.registry import Candidate, Registry, open_registry
 from thumbwheel.review import evidence_card, evidence_page
 from thumbwheel.split import SplitMemory
@@ -52,9 +52,7 @@ class _Pairs:
     manifest: Mapping[str, Any]
 
 
-def run_cycle(
-    config: Config, plugins: Plugins, observer: Observer
-) -> CycleReport | NothingNew:
+def run_cycle(config: Config, plugins: Plugins, observer: Observer) -> CycleReport | NothingNew:
     """Turn the wheel once, or go on with a turn that was interrupted.
 
     Raises:
@@ -219,7 +217,7 @@ class _Turn:
             self._observer.warn(f"the set was made without the plugin {name}: {failure}")
         provenance = {
             "snapshot": self._plan.snapshot,
-            "config": self._config.digest(),
+            "config": self._config.model_dump(mode="json", include={"votes", "pairs", "dataset"}),
             "plugins": [asdict(info) for info in self._plugins.infos],
             "failed_plugins": dict(pairing.failed_plugins),
             "completions": pairing.completions,

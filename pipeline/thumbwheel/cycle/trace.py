@@ -16,7 +16,7 @@ from thumbwheel.lineage import LINEAGE
 
 __all__ = ["SIDES", "Trace", "Use", "find_dataset", "find_traces"]
 
-SIDES = {"train": "training", "eval": "held out"}
+SIDES = {"train": "training", "eval": "held-out"}
 """The files of a dataset, and what their pairs are for."""
 
 _SHORTEST_DIGEST = 6
@@ -41,8 +41,8 @@ class Trace:
         cycle_id: The cycle that made the dataset.
         manifest: The dataset's manifest: its digest, the snapshot's, plugins, configuration.
         model_version: The model version trained on it, or None when none was registered.
-        pairs: The pairs that were found, with their side; all of them is none.
-        uses: The votes behind these pairs, or the pairs of an event.
+        pairs: The side of each pair that was found, by its id; none where the dataset was named.
+        uses: The votes behind a pair, or the pairs that rest on an event.
     """
 
     cycle_id: str
@@ -82,7 +82,8 @@ def find_dataset(home: Path, cycle_id: str) -> Path:
         known = ", ".join(path.name for path in cycles[:5]) or "none yet"
         count = "more than one cycle" if found else "no cycle"
         raise DataError(
-            f"there is {count} {cycle_id!r} with a dataset in {home}; the latest are: {known}"
+            f"there is {count} {cycle_id!r} with a dataset in {home}; the latest are: {known}. "
+            "`thumbwheel cycle` makes one"
         )
     return found[0]
 

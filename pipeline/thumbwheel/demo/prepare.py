@@ -37,7 +37,7 @@ max_per_prompt = 6
 max_per_cluster = 6
 
 [audit]                         # politeness is to be learnt, and it shows in these
-intended = ["exclamations", "hedges"]
+intended = ["exclamations", "hedges", "sentiment"]
 
 [dataset]
 held_out = 0.3

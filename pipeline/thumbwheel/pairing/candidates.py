@@ -28,14 +28,13 @@ _MADE_BY = "made_by.json"
 
 # All that pairing looks at, but for differences of texts that identities ignore.
 _DIGEST = """
-SELECT prompt_id, bit_xor(row_digest)::VARCHAR AS digest FROM (
-    SELECT prompt_id, md5_number(concat_ws('|', completion_id, n_up, n_down, score,
-                                           coalesce(model_version, ''))) AS row_digest
+SELECT prompt_id, bit_xor(digest) AS digest FROM (
+    SELECT prompt_id, hash(completion_id, n_up, n_down, score, model_version) AS digest
     FROM read_parquet($rated)
     UNION ALL
-    SELECT prompt_id, md5_number(concat_ws('|', chosen_id, rejected_id, n_for, n_against, origin))
+    SELECT prompt_id, hash(chosen_id, rejected_id, n_for, n_against, origin)
     FROM read_parquet($comparisons)
-) GROUP BY prompt_id ORDER BY prompt_id
+) GROUP BY prompt_id
 """
 
 

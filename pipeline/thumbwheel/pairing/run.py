@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -213,7 +214,8 @@ def _candidates(
                 rated, comparisons, config.near_duplicate, work
             )
         digests = prompt_digests(rated, comparisons)
-        made_by = repr((plugins.infos, config.across_near_duplicates, config.near_duplicate))
+        merged = config.near_duplicate if config.across_near_duplicates else None
+        made_by = repr((version("thumbwheel"), plugins.infos, merged))
         known = old.unchanged(digests, made_by) if old else pa.array([], pa.string())
         if old and len(known):
             for part in old.of_prompts(known):

@@ -1,0 +1,58 @@
+"""The pairs that the next cycle would make, for commands that look at them."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thumbwheel.cli.progress import StageDisplay
+from thumbwheel.cli.store_commands import stored
+from thumbwheel.config import Config, PluginConfig
+
+if TYPE_CHECKING:
+    from thumbwheel.pairing import Pairing
+    from thumbwheel.store import Snapshot
+
+__all__ = ["current_pairs"]
+
+
+@contextmanager
+def current_pairs(
+    settings: Config, display: StageDisplay, plugins: Sequence[PluginConfig] | None = None
+) -> "Iterator[tuple[Snapshot, Pairing]]":
+    """Pair what is stored, and remember nothing of it.
+
+    The files of both are there until the block ends.
+
+    Args:
+        settings: The configuration.
+        display: Shows the progress.
+        plugins: Used in place of the configuration's.
+    """
+    from thumbwheel.pairing import pair_snapshot
+    from thumbwheel.plugin_host import isolated_plugins
+    from thumbwheel.split import SplitMemory
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        with stored(settings) as store:
+            snapshot = store.snapshot(folder / "snapshot", settings.votes, settings.origins)
+        display.stage("pair")
+        if plugins is not None:
+            settings = settings.model_copy(update={"plugins": list(plugins)})
+        with isolated_plugins(settings) as isolated:
+            pairing = pair_snapshot(
+                snapshot.path,
+                isolated,
+                settings.pairs,
+                held_out=settings.dataset.held_out,
+                memory=SplitMemory(settings.home / "split.parquet"),
+                work=folder / "pairing",
+                earlier=settings.home / "pairing",
+                progress=display.progress,
+            )
+        for name, failure in pairing.failed_plugins.items():
+            display.warn(f"the pairs were made without the plugin {name}: {failure}")
+        display.done(f"{len(pairing.pairs):,} pairs from {snapshot.n_completions:,} rated answers")
+        yield snapshot, pairing

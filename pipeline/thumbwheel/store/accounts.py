@@ -1,0 +1,232 @@
+"""What became of each stored event: every one has one state.
+
+Whose votes count is asked of `votes`, as for a snapshot. What became of the completions that they
+rate is decided where pairs are made; it is handed in.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pyarrow as pa
+from pydantic_core import to_json
+
+from thumbwheel.config import VotesConfig
+from thumbwheel.store.database import Connection
+from thumbwheel.store.sources import balance
+from thumbwheel.store.values import SourceCounts
+from thumbwheel.store.votes import weigh_votes
+
+__all__ = [
+    "FATES",
+    "Accounts",
+    "EventState",
+    "StateCount",
+    "event_state",
+    "take_stock",
+]
+
+FATES = pa.schema([("completion_id", pa.string()), ("fate", pa.string())])
+"""What became of rated completions, one row each."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateCount:
+    """How many stored events share a state, and the fate of the completion that they speak about.
+
+    `fate` is None where there is none, and for states that end before it matters.
+    """
+
+    state: str
+    fate: str | None
+    n_events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """Everything ever received, at one moment.
+
+    The sum over `states` is what `sources` count as stored or parked.
+    """
+
+    sources: Sequence[SourceCounts]
+    states: Sequence[StateCount]
+
+
+@dataclass(frozen=True, slots=True)
+class EventState:
+    """Where one event stands.
+
+    Attributes:
+        event_id: Its id.
+        state: The first of these that fits a stored event:
+            `parked`: the answer that it speaks about has not come.
+            `vote`: it counts.
+            `correction`: the rater's own answer counts.
+            `superseded`: the same rater said something else later.
+            `withdrawn`: it takes a vote back.
+            `quarantined`: the rater's votes are left out; `reason` says why.
+            `over budget`: the rater has more votes than count.
+            `retold`: an answer whose generation had another text before.
+            `answer`: an answer.
+            `comment`: nothing but words about an answer.
+            Of others, `expired`: its answer did not come in time, and `dead letter`: a record that
+            names it could not be read; `reason` says why.
+        source: Where it came from.
+        received_at: When it came.
+        occurred_at: When it happened, as far as it says.
+        generation_id: The answer that it is or speaks about.
+        rater_id: Who speaks.
+        prompt_id: What the answer answers.
+        completion_id: The answer's text; of a correction, the text that the rater wrote.
+        superseded_by: What the same rater said last, of a superseded vote.
+        reason: See `state`.
+    """
+
+    event_id: str
+    state: str
+    source: str
+    received_at: datetime | None = None
+    occurred_at: datetime | None = None
+    generation_id: str | None = None
+    rater_id: str | None = None
+    prompt_id: str | None = None
+    completion_id: str | None = None
+    superseded_by: str | None = None
+    reason: str | None = None
+
+
+# Over the tables that `weigh_votes` makes. Of an event that both votes and corrects, the vote is
+# told when it counts, and else the correction.
+_CLASSIFIED = """
+WITH counted AS (
+    SELECT event_id, arg_min(c, place) AS c, min(place) AS place, arg_min(origin, place) AS origin
+    FROM (
+        SELECT event_id, c, origin, 1 AS place FROM votes
+        UNION ALL
+        SELECT event_id, c, 'users', 2 FROM corrected
+    ) GROUP BY event_id
+),
+classified AS (
+    SELECT events.*, about.prompt_id AS about_prompt,
+           coalesce(texts.completion_id, about.completion_id) AS about_text,
+           counted.origin AS origin,
+           latest.event_id AS latest_vote,
+           CASE
+               WHEN about.generation_id IS NULL THEN 'parked'
+               WHEN counted.place = 1 THEN 'vote'
+               WHEN counted.place = 2 THEN 'correction'
+               WHEN latest.event_id <> events.event_id THEN 'superseded'
+               WHEN is_vote AND events.score IS NULL THEN 'withdrawn'
+               WHEN quarantined.rater IS NOT NULL THEN 'quarantined'
+               WHEN is_vote THEN 'over budget'
+               WHEN trim(events.correction) <> '' AND corrections.event_id IS NULL THEN 'superseded'
+               WHEN events.completion_id <> about.completion_id THEN 'retold'
+               WHEN events.completion_id IS NOT NULL THEN 'answer'
+               ELSE 'comment'
+           END AS state
+    FROM events
+    LEFT JOIN answers AS about ON about.generation_id = events.generation_id
+    LEFT JOIN counted ON counted.event_id = events.event_id
+    LEFT JOIN texts ON texts.c = counted.c
+    LEFT JOIN latest ON is_vote AND latest.generation_id = events.generation_id
+        AND latest.rater = coalesce('rater:' || rater_id, 'event:' || events.event_id)
+        AND latest.comparison_id IS NOT DISTINCT FROM events.comparison_id
+    LEFT JOIN quarantined ON quarantined.rater = 'rater:' || rater_id
+        AND (is_vote OR trim(events.correction) <> '')
+    LEFT JOIN corrections ON corrections.event_id = events.event_id
+)
+"""
+
+# A model's vote counts only where it decides a comparison; elsewhere its text is not rated.
+_COUNTS = f"""
+{_CLASSIFIED}
+SELECT CASE WHEN state = 'vote' AND origin = 'ai' AND fate IS NULL THEN 'uncompared' ELSE state END
+           AS state,
+       fate, count(*)
+FROM classified LEFT JOIN fates
+    ON state IN ('vote', 'correction', 'answer') AND fates.completion_id = about_text
+GROUP BY ALL ORDER BY ALL
+"""  # noqa: S608 - no user text: the query is put together from the constant above
+
+_STATE = f"""
+{_CLASSIFIED}
+SELECT state, source, received_at AT TIME ZONE 'UTC', occurred_at AT TIME ZONE 'UTC',
+       generation_id, rater_id, about_prompt, about_text,
+       CASE WHEN state = 'superseded' AND is_vote THEN latest_vote END
+FROM classified WHERE event_id = ?
+"""  # noqa: S608
+
+# The text of bytes that is compared shows each byte that is not plain ASCII by its number.
+_LETTER = """
+SELECT source, received_at AT TIME ZONE 'UTC', position || ': ' || reason FROM dead_letters
+WHERE contains(raw::VARCHAR, $needle::BLOB::VARCHAR) ORDER BY id DESC LIMIT 1
+"""
+
+
+def take_stock(
+    connection: Connection, fates: pa.Table, policy: VotesConfig, origins: Mapping[str, str]
+) -> Accounts:
+    """Count everything that was received, each event once.
+
+    Args:
+        connection: In a transaction.
+        fates: `FATES`.
+        policy: How much each vote counts, as for the snapshot that the fates came from.
+        origins: The origin of each source that is not of users.
+    """
+    weigh_votes(connection, policy, origins)
+    connection.register("fates", fates)
+    rows = connection.execute(_COUNTS).fetchall()
+    return Accounts(balance(connection), [StateCount(*row) for row in rows])
+
+
+def event_state(
+    connection: Connection, event_id: str, policy: VotesConfig, origins: Mapping[str, str]
+) -> EventState | None:
+    """Return where an event stands, or None when nothing is known of it.
+
+    Args:
+        connection: In a transaction.
+        event_id: Its id.
+        policy: How much each vote counts.
+        origins: The origin of each source that is not of users.
+    """
+    known = connection.execute("SELECT 1 FROM events WHERE event_id = ?", [event_id]).fetchall()
+    if not known:
+        return _never_stored(connection, event_id)
+    quarantined = {
+        rater.rater_id: rater.reason for rater in weigh_votes(connection, policy, origins)
+    }
+    (row,) = connection.execute(_STATE, [event_id]).fetchall()
+    state, source, received_at, occurred_at, generation_id, rater_id, *about = row
+    prompt_id, completion_id, superseded_by = about
+    return EventState(
+        event_id,
+        state,
+        source,
+        _utc(received_at),
+        _utc(occurred_at),
+        generation_id,
+        rater_id,
+        prompt_id,
+        completion_id,
+        superseded_by,
+        reason=quarantined.get(rater_id) if state == "quarantined" else None,
+    )
+
+
+def _never_stored(connection: Connection, event_id: str) -> EventState | None:
+    for (source,) in connection.execute(
+        "SELECT source FROM expired_events WHERE event_id = ?", [event_id]
+    ).fetchall():
+        return EventState(event_id, "expired", source)
+    for source, received_at, reason in connection.execute(
+        _LETTER, {"needle": to_json(event_id)}
+    ).fetchall():
+        return EventState(event_id, "dead letter", source, _utc(received_at), reason=reason)
+    return None
+
+
+def _utc(time: datetime | None) -> datetime | None:
+    return time.replace(tzinfo=UTC) if time is not None else None
