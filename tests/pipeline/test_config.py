@@ -1,5 +1,8 @@
 """The configuration file: every mistake is one clear line."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from thumbwheel.cli.template import TEMPLATE
@@ -92,3 +95,13 @@ def test_the_digest_sees_what_shapes_a_candidate(tmp_path):
     first = load(tmp_path, MINIMAL).digest()
     assert load(tmp_path, MINIMAL.replace('home = "h"', 'home = "other"')).digest() == first
     assert load(tmp_path, MINIMAL + "[training]\nbeta = 0.2\n").digest() != first
+
+
+def test_the_examples_of_the_page_on_pairs_load(tmp_path):
+    """Every block of docs/pairs.md is a section of a configuration."""
+    page = (Path(__file__).parents[2] / "docs" / "pairs.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 3
+    config = load(tmp_path, MINIMAL + "\n".join(blocks))
+    assert config.votes.half_life_days == 60
+    assert config.audit.max_auc == 0.6

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from thumbwheel.cli.annotate_commands import annotate_commands
 from thumbwheel.cli.audit_commands import audit_commands
 from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, make_console
 from thumbwheel.cli.store_commands import store_commands
@@ -231,4 +232,5 @@ def demo(
 
 app.add_typer(audit_commands)
 app.add_typer(yield_commands)
+app.add_typer(annotate_commands)
 app.add_typer(store_commands)

@@ -45,17 +45,17 @@ def ingest(config: ConfigOption = DEFAULT_CONFIG) -> None:
     from thumbwheel.cli.progress import StageDisplay
     from thumbwheel.client import RemoteStore, open_store
     from thumbwheel.ingest import ingest_all
-    from thumbwheel.manager import PluginManager
+    from thumbwheel.plugin_host import isolated_plugins
 
     settings = load_config(config)
-    plugins = PluginManager(settings.plugins, settings.base_dir)
     with StageDisplay(make_console()) as display, open_store(settings) as store:
         if isinstance(store, RemoteStore):
             raise BusyError(
                 f"`thumbwheel serve` at {store.url} reads the sources all the time; "
                 "`thumbwheel status` shows how far it is"
             )
-        ingest_all(settings, plugins, store, display)
+        with isolated_plugins(settings) as plugins:
+            ingest_all(settings, plugins, store, display)
 
 
 @store_commands.command(rich_help_panel=PANEL)
@@ -66,19 +66,19 @@ def serve(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """
     from rich.console import Console
 
-    from thumbwheel.manager import PluginManager
+    from thumbwheel.plugin_host import isolated_plugins
     from thumbwheel.serve import serve as run
     from thumbwheel.serve.logs import configure_logs
 
     settings = load_config(config)
-    plugins = PluginManager(settings.plugins, settings.base_dir)
     errors = Console(stderr=True, highlight=False)
     if errors.is_terminal:
         errors.print(
             "Starting. `thumbwheel status` in another terminal shows what comes in; Ctrl-C stops."
         )
     configure_logs()
-    run(settings, plugins)
+    with isolated_plugins(settings) as plugins:
+        run(settings, plugins)
 
 
 @store_commands.command(rich_help_panel=PANEL)
@@ -141,12 +141,11 @@ def rebuild(
     """
     from thumbwheel.cli.progress import StageDisplay
     from thumbwheel.ingest import rebuild as run
-    from thumbwheel.manager import PluginManager
+    from thumbwheel.plugin_host import isolated_plugins
 
     settings = load_config(config)
-    plugins = PluginManager(settings.plugins, settings.base_dir)
     console = make_console()
-    with StageDisplay(console) as display:
+    with StageDisplay(console) as display, isolated_plugins(settings) as plugins:
         rebuilt = run(settings, plugins, display, force=force)
     events = sum(counts.stored + counts.parked for counts in rebuilt.sources)
     console.print(f"Built anew with {events:,} events.")
@@ -207,16 +206,16 @@ def replay(config: ConfigOption = DEFAULT_CONFIG, source: SourceOption = None) -
     from thumbwheel.cli.store_reports import print_replay
     from thumbwheel.client import RemoteStore
     from thumbwheel.ingest import replay_dead_letters
-    from thumbwheel.manager import PluginManager
+    from thumbwheel.plugin_host import isolated_plugins
 
     settings = load_config(config)
-    plugins = PluginManager(settings.plugins, settings.base_dir)
     console = make_console()
     with stored(settings) as store, console.status("reading dead letters again"):
         if isinstance(store, RemoteStore):
             replayed = store.replay(source)
         else:
-            replayed = replay_dead_letters(settings, plugins, store, source)
+            with isolated_plugins(settings) as plugins:
+                replayed = replay_dead_letters(settings, plugins, store, source)
     print_replay(console, replayed)
 
 

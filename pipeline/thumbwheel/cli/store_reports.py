@@ -39,9 +39,10 @@ def print_status(
         "dead letters": [counts.dead_letters for counts in sources],
         "left out": [counts.dropped for counts in sources],
         "expired": [counts.expired for counts in sources],
+        "forgotten": [counts.forgotten for counts in sources],
     }
     # The rare ones are shown when there are any, so that the balance is always whole.
-    rare = ("left out", "expired")
+    rare = ("left out", "expired", "forgotten")
     shown = {name: values for name, values in columns.items() if name not in rare or any(values)}
     table = make_table("Sources", "source", numbers=list(shown))
     for row, counts in enumerate(sources):
@@ -173,10 +174,12 @@ def print_replay(console: Console, replayed: Mapping[str, ReplayCounts]) -> None
     if not replayed:
         console.print("There are no dead letters.")
         return
-    table = make_table(
-        "Read again", "source", numbers=["stored", "duplicates", "left out", "still unreadable"]
-    )
+    titles = ["stored", "duplicates", "left out", "still unreadable"]
+    # The balance is whole: what is rare is shown when there is any.
+    any_forgotten = any(counts.forgotten for counts in replayed.values())
+    table = make_table("Read again", "source", numbers=titles + ["forgotten"] * any_forgotten)
     for source, counts in replayed.items():
-        numbers = (counts.stored, counts.duplicates, counts.dropped, counts.still_dead)
+        numbers = [counts.stored, counts.duplicates, counts.dropped, counts.still_dead]
+        numbers += [counts.forgotten] * any_forgotten
         table.add_row(escape(source), *(f"{number:,}" for number in numbers))
     console.print(table)

@@ -97,6 +97,11 @@ balance = ["length", "lists", "bold", "headings", "code", "emoji"]  # alike in c
 # intended = ["hedges"]         # style that you do want to change
 # max_auc = 0.6                 # exit code 7 when style alone tells chosen from rejected
 
+# [endpoint]                    # writes answers to rank, and missing sides: docs/ai-pairs.md
+# url = "http://127.0.0.1:8000/v1"
+# model = "qwen3-8b"
+# api_key_env = "ENDPOINT_KEY"
+
 [dataset]
 held_out = 0.2                  # share of prompts kept for evaluation, never trained on
 # max_train_pairs = 2000        # bounds the time of a cycle
