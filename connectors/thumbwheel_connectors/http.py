@@ -1,6 +1,7 @@
 """Events that others send over HTTP: webhooks, or an application's own requests."""
 
 import ipaddress
+from collections.abc import Callable, Sequence
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -9,6 +10,7 @@ from pydantic.dataclasses import dataclass
 from thumbwheel.config import ConfigPath
 from thumbwheel.errors import SourceError
 from thumbwheel.types import EventLog, Receiver
+from thumbwheel_connectors.http_erasure import erase_lines
 from thumbwheel_connectors.http_log import SegmentLog, parse_cursor
 
 __all__ = ["HttpConnector"]
@@ -75,6 +77,18 @@ class HttpConnector:
                 written for.
         """
         return SegmentLog(self.log, parse_cursor(cursor))
+
+    def forget(self, is_forgotten: Callable[[Sequence[bytes]], Sequence[bool]]) -> int:
+        """Remove events from the log; return how many.
+
+        Args:
+            is_forgotten: Flags, of some events in their order, those to remove.
+
+        Raises:
+            SourceError: The log cannot be read or written.
+            BusyError: A receiver writes to it.
+        """
+        return erase_lines(self.log, is_forgotten)
 
     def listen(self) -> Receiver:
         """Listen in a thread of this process.

@@ -2,7 +2,8 @@
 
 The log is a directory of segments, `0000000042.jsonl` and so on, one event a line. A segment is
 only ever appended to, and left for good when a write to it fails or its writer ends. So a line
-without its line end, in any segment but the last, is one that was never acknowledged.
+without its line end, in any segment but the last, is one that was never acknowledged. A line of
+spaces stands for one that was removed (see `http_erasure`): it is counted, and not handed out.
 
 The first segment is numbered by the clock, each next one by one more: a log that was emptied and
 begun anew is never mistaken for the one before, and a segment that is missing is noticed.
@@ -140,7 +141,9 @@ class SegmentLog:
                 self._file.seek(at.offset)
             line = self._file.readline()
             if line.endswith(b"\n"):
-                self._at = Cursor(at.segment, at.offset + len(line), at.lines + 1)
+                at = self._at = Cursor(at.segment, at.offset + len(line), at.lines + 1)
+                if line.isspace():
+                    continue
                 return line
             # Opened anew where it stands, or at the next segment: without this tail.
             self.close()

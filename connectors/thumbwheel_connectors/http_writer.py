@@ -9,7 +9,7 @@ from pathlib import Path
 
 from thumbwheel_connectors.http_log import segment_numbers, segment_path
 
-__all__ = ["GroupCommit", "SegmentWriter"]
+__all__ = ["GroupCommit", "SegmentWriter", "sync_directory"]
 
 _SEGMENT_BYTES = 64 * 1024 * 1024
 
@@ -36,7 +36,7 @@ class SegmentWriter:
         self._segment_bytes = segment_bytes
         self._segment: int | None = None
         self._size = 0
-        _sync_directory(directory.parent)
+        sync_directory(directory.parent)
 
     def append(self, lines: bytes) -> None:
         """Write lines, each with its end, and return when they are on disk.
@@ -72,7 +72,7 @@ class SegmentWriter:
             rest = rest[written:]
         os.fsync(self._segment)
         if is_new:
-            _sync_directory(self._directory)
+            sync_directory(self._directory)
 
     def close(self) -> None:
         """Leave the segment; the next line begins another."""
@@ -81,7 +81,7 @@ class SegmentWriter:
             os.close(segment)
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
     """Bring the names of new files to disk."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:

@@ -24,10 +24,21 @@ import pyarrow as pa
 from thumbwheel.confidence import probability_better
 from thumbwheel.config import ConfigPath
 from thumbwheel.hookspecs import hookimpl
-from thumbwheel.tables import EVENTS, METRICS, PAIRS, PROPOSED, RATED, REASONS
+from thumbwheel.tables import (
+    COUNTS_KEY,
+    DEAD_LETTERS,
+    EVENTS,
+    METRICS,
+    PAIRS,
+    PROPOSED,
+    RATED,
+    REASONS,
+)
 from thumbwheel.types import LanguageModel, PreferencePair, Prompt, RatedCompletion
 
 __all__ = [
+    "COUNTS_KEY",
+    "DEAD_LETTERS",
     "EVENTS",
     "METRICS",
     "PAIRS",

@@ -24,6 +24,7 @@ from thumbwheel.errors import BusyError, ConfigError, DataError, UnavailableErro
 from thumbwheel.store import (
     Accounts,
     EventState,
+    PluginCount,
     ReplayCounts,
     Snapshot,
     SourceCounts,
@@ -149,6 +150,10 @@ class RemoteStore:
     def source_states(self) -> list[SourceState]:
         """Return how every source fares at this moment."""
         return self._get("/v1/sources/states", list[SourceState])
+
+    def plugin_counts(self) -> list[PluginCount]:
+        """Return what plugins did to the events before they were stored."""
+        return self._get("/v1/plugin-counts", list[PluginCount])
 
     def vote_counts(self) -> VoteCounts:
         """Return what became of the stored votes."""

@@ -120,6 +120,7 @@ class PairsConfig(_Section):
         across_near_duplicates: Pair answers to near-duplicate prompts as if it were one prompt.
         balance: Style features (see `style.FEATURES`) whose mean difference between chosen and
             rejected is brought to zero.
+        runner: Pair in this process, or in tasks of Ray (the extra `thumbwheel[ray]`).
         plugin_seconds: A plugin that takes longer over one chunk is stopped.
         plugin_memory_mb: A plugin whose process holds more is stopped.
     """
@@ -132,7 +133,8 @@ class PairsConfig(_Section):
     near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.8
     across_near_duplicates: bool = False
     balance: list[str] = ["length", "lists", "bold", "headings", "code", "emoji"]
-    plugin_seconds: Annotated[float, Field(gt=0)] = 600.0
+    runner: Literal["local", "ray"] = "local"
+    plugin_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 600.0
     plugin_memory_mb: Annotated[int, Field(ge=256)] = 4096
 
 
@@ -360,7 +362,8 @@ class Config(_Section):
     def digest(self) -> str:
         """Return a hash of what shapes a candidate and its verdict, not where things are."""
         shaping = self.model_dump_json(
-            include={"plugins", "votes", "pairs", "dataset", "training", "evaluation", "gate"}
+            include={"plugins", "votes", "pairs", "dataset", "training", "evaluation", "gate"},
+            exclude={"pairs": {"runner", "plugin_seconds", "plugin_memory_mb"}},
         )
         return hashlib.blake2b(shaping.encode(), digest_size=16).hexdigest()
 

@@ -16,7 +16,7 @@ from sacrebleu.metrics import BLEU
 
 from thumbwheel.config import EvaluationConfig
 from thumbwheel.errors import DataError, PluginError
-from thumbwheel.manager import PluginManager
+from thumbwheel.plugin_host import Plugins
 from thumbwheel.statistics import paired_report
 from thumbwheel.types import EvalReport, LanguageModel, LogProb, Prompt, Regression, Sample
 
@@ -50,7 +50,7 @@ class Evaluation:
 def evaluate(
     models: Mapping[str, LanguageModel],
     pairs: pa.Table,
-    plugins: PluginManager,
+    plugins: Plugins,
     config: EvaluationConfig,
     *,
     champion_version: str | None,
@@ -225,7 +225,7 @@ def _n_grams(text: str, n: int) -> list[tuple[str, ...]]:
     return list(zip(*(words[start:] for start in range(n)), strict=False))
 
 
-def _plugin_metrics(plugins: PluginManager, model: LanguageModel, pairs: pa.Table) -> Values:
+def _plugin_metrics(plugins: Plugins, model: LanguageModel, pairs: pa.Table) -> Values:
     values: Values = {}
     for row in plugins.evaluate_model(model, pairs).to_pylist():
         values.setdefault(row["metric"], {})[row["prompt_id"]] = row["value"]

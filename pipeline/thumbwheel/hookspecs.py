@@ -30,7 +30,22 @@ class HookSpecs:
             events: `tables.EVENTS`.
 
         Returns:
-            The events to store, `tables.EVENTS`. A row left out is counted as dropped.
+            The events to store, `tables.EVENTS`. A row left out is counted as dropped. What
+            `thumbwheel status` should count may stand in the schema's metadata (`COUNTS_KEY`).
+        """
+
+    @hookspec
+    def process_dead_letters(self, letters: pa.Table) -> pa.Table:
+        """Change records that could not be read before they are kept: redact.
+
+        Called once per ingested batch that has any, chained and failing closed like
+        `process_events`.
+
+        Args:
+            letters: `tables.DEAD_LETTERS`.
+
+        Returns:
+            As many rows in the same order, `tables.DEAD_LETTERS`.
         """
 
     @hookspec

@@ -9,6 +9,7 @@ import difflib
 import hashlib
 import importlib.util
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +28,16 @@ from thumbwheel.config import PluginConfig, SourceConfig, describe_errors
 from thumbwheel.errors import ConfigError, PluginError, ThumbwheelError
 from thumbwheel.hookspecs import HookSpecs
 from thumbwheel.mapping import RecordMapping
-from thumbwheel.tables import EVENTS, METRICS, PROPOSED, REASONS, conform
+from thumbwheel.tables import (
+    COUNTS_KEY,
+    DEAD_LETTERS,
+    EVENTS,
+    METRICS,
+    PROPOSED,
+    REASONS,
+    conform,
+    counts_of,
+)
 from thumbwheel.types import Connector, CycleReport, LanguageModel
 
 __all__ = [
@@ -117,10 +127,24 @@ class PluginManager:
         return any(hook in info.hooks for info in self.infos)
 
     def process_events(self, events: pa.Table) -> pa.Table:
-        """Chain the plugins' `process_events` over a batch."""
+        """Chain the plugins' `process_events` over a batch; the schema's metadata holds counts."""
+        counts = {}
         for name, call in self._calls("process_events"):
-            events = conform(call(events=events), EVENTS, f"{name}.process_events")
-        return events
+            who = f"{name}.process_events"
+            processed = call(events=events)
+            events = conform(processed, EVENTS, who)
+            counts[name] = counts_of(processed, who)
+        return events.replace_schema_metadata({COUNTS_KEY: json.dumps(counts)})
+
+    def process_dead_letters(self, letters: pa.Table) -> pa.Table:
+        """Chain the plugins' `process_dead_letters` over a batch."""
+        for name, call in self._calls("process_dead_letters"):
+            who = f"{name}.process_dead_letters"
+            processed = conform(call(letters=letters), DEAD_LETTERS, who)
+            if len(processed) != len(letters):
+                raise PluginError(f"{who} must return as many rows as it was given")
+            letters = processed
+        return letters
 
     def make_pairs(self, rated: pa.Table, comparisons: pa.Table) -> pa.Table:
         """Join the plugins' proposals; the first to name a pair owns it.
@@ -227,6 +251,11 @@ def _guarded(caller: Callable[..., list[Any]], who: str) -> Callable[..., Any]:
 def _check_proposals(proposed: pa.Table, rated: pa.Table, who: str) -> None:
     if not len(proposed):
         return
+    if any(column.null_count for column in proposed.columns):
+        raise PluginError(
+            f"{who} returned a row with an empty cell; every pair needs all of "
+            f"{', '.join(PROPOSED.names)}"
+        )
     known = dict(
         zip(rated["completion_id"].to_pylist(), rated["prompt_id"].to_pylist(), strict=True)
     )
@@ -255,9 +284,10 @@ def _first_of_each_pair(proposals: pa.Table) -> pa.Table:
     unordered = pc.binary_join_element_wise(
         pc.min_element_wise(*sides), pc.max_element_wise(*sides), ""
     )
-    _, first = np.unique(unordered.to_numpy().astype(str), return_index=True)
+    rows = pa.table({"pair": unordered, "row": np.arange(len(proposals))})
+    first = rows.group_by("pair").aggregate([("row", "min")])["row_min"]
     order = [(name, "ascending") for name in ("prompt_id", "chosen_id", "rejected_id")]
-    return proposals.take(np.sort(first)).sort_by(order)
+    return proposals.take(np.sort(first.to_numpy())).sort_by(order)
 
 
 def installed(group: str) -> dict[str, EntryPoint]:

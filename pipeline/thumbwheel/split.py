@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -80,35 +81,36 @@ class SplitMemory:
             DataError: The memory is damaged.
         """
         ids = _strings(prompt_ids)
-        asked = fingerprints(prompts).add_column(0, "prompt_id", ids)
         memory = self._read()
         known = pc.index_in(ids, memory["prompt_id"].combine_chunks())
-        side = memory["held_out"].combine_chunks().take(known)
-        others = memory.filter(pc.invert(pc.is_in(memory["prompt_id"], ids)))
+        is_known = pc.is_valid(known)
+        new = np.flatnonzero(pc.is_null(known))
+        taken = (
+            [prompts[row] for row in new.tolist()]
+            if isinstance(prompts, Sequence)
+            else prompts.take(new)
+        )
+        together = pa.concat_tables([memory.select(FINGERPRINTS.names), fingerprints(taken)])
+        rows = pc.fill_null(known, 0).to_numpy().astype(np.int64)
+        rows[new] = len(memory) + np.arange(len(new))
 
-        together = pa.concat_tables([asked, others.drop_columns("held_out")])
         clusters = cluster_fingerprints(together, threshold)
-        is_known = pa.concat_arrays([pc.is_valid(known), pc.is_valid(_strings(others[0]))])
-        sides = pa.concat_arrays([side, others["held_out"].combine_chunks()])
-        trained, tested = _seen(clusters, is_known, sides)
-
-        clusters = clusters.slice(0, len(ids))
+        trained, tested = _seen(clusters.slice(0, len(memory)), memory["held_out"])
+        clusters = clusters.take(rows)
         was_trained, was_tested = pc.is_in(clusters, trained), pc.is_in(clusters, tested)
-        drawn = pa.array([side_of_cluster(cluster, share) for cluster in clusters.to_pylist()])
-        held_out = pc.if_else(was_trained, False, pc.or_(was_tested, drawn.cast(pa.bool_())))
+        drawn = [side_of_cluster(cluster, share) for cluster in clusters.to_pylist()]
+        held_out = pc.and_not(pc.or_(was_tested, pa.array(drawn, pa.bool_())), was_trained)
         # Only what was trained on, or is new, goes to a cluster's training side.
-        was_held_out = pc.and_(pc.is_valid(known), pc.fill_null(side, True))
-        left_out = pc.and_(was_trained, was_held_out)
-        return pa.table(
-            {
-                "prompt_id": ids,
-                "cluster_id": clusters,
-                "held_out": pc.if_else(left_out, None, held_out),
-                "reason": pc.if_else(left_out, ON_BOTH_SIDES, None),
-                "words_id": asked["words_id"],
-                "signature": asked["signature"],
-            }
-        ).cast(ASSIGNED)
+        own = memory["held_out"].combine_chunks().take(known)
+        left_out = pc.and_(was_trained, pc.and_(is_known, pc.fill_null(own, True)))
+        columns = {
+            "prompt_id": ids,
+            "cluster_id": clusters,
+            "held_out": pc.if_else(left_out, None, held_out),
+            "reason": pc.if_else(left_out, ON_BOTH_SIDES, None),
+            **dict(zip(FINGERPRINTS.names, together.take(rows).columns, strict=True)),
+        }
+        return pa.table(columns).cast(ASSIGNED)
 
     def remember(self, assigned: pa.Table) -> None:
         """Remember the sides of prompts that a dataset has, and who was left out for good.
@@ -151,7 +153,7 @@ class SplitMemory:
         n_gone = int(pc.sum(goes).as_py() or 0)
         if n_gone:
             clusters = cluster_fingerprints(memory, threshold)
-            trained, _ = _seen(clusters, goes, memory["held_out"].combine_chunks())
+            trained, _ = _seen(clusters.filter(goes), memory["held_out"].filter(goes))
             spoilt = pc.and_(pc.is_in(clusters, trained), pc.fill_null(memory["held_out"], True))
             sides = pc.if_else(spoilt, None, memory["held_out"])
             memory = memory.set_column(1, _REMEMBERED.field("held_out"), sides)
@@ -189,16 +191,21 @@ class SplitMemory:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
-def _seen(clusters: pa.Array, is_known: pa.Array, held_out: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """Return the clusters of known prompts that were trained on, and of those held out.
+def _seen(clusters: pa.Array, held_out: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
+    """Return the clusters of remembered prompts that were trained on, and of those held out.
 
-    One left out for good is in a cluster that a model was trained on, and was held out.
+    A prompt is left out for good when a model was trained on its cluster, and it was held out.
     """
-    trained = pc.and_(is_known, pc.invert(pc.fill_null(held_out, False)))
-    tested = pc.and_(is_known, pc.fill_null(held_out, True))
-    return clusters.filter(trained).unique(), clusters.filter(tested).unique()
+    held_out = held_out.combine_chunks()
+    trained = clusters.filter(pc.invert(pc.fill_null(held_out, False)))
+    return trained.unique(), clusters.filter(pc.fill_null(held_out, True)).unique()
 
 
 def _strings(values: Sequence[str] | pa.Array | pa.ChunkedArray) -> pa.Array:

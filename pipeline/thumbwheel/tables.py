@@ -6,11 +6,14 @@ give the same identifiers everywhere.
 """
 
 import pyarrow as pa
+from pydantic import NonNegativeInt, TypeAdapter, ValidationError
 
 from thumbwheel.errors import PluginError
 
 __all__ = [
     "COMPARISONS",
+    "COUNTS_KEY",
+    "DEAD_LETTERS",
     "EVENTS",
     "MESSAGES",
     "METRICS",
@@ -20,6 +23,7 @@ __all__ = [
     "REASONS",
     "VOTES",
     "conform",
+    "counts_of",
 ]
 
 MESSAGES = pa.list_(
@@ -46,6 +50,14 @@ EVENTS = pa.schema(
 )
 """`process_events`: one row an event. It carries a generation (`prompt` and `completion`), a vote
 (`is_vote`; `score` in [-1, 1], null withdraws an earlier vote), or both. `metadata` is JSON."""
+
+DEAD_LETTERS = pa.schema(
+    [pa.field("raw", pa.binary(), nullable=False), pa.field("reason", pa.string(), nullable=False)]
+)
+"""`process_dead_letters`: one row a record that could not be read."""
+
+COUNTS_KEY = b"thumbwheel.counts"
+"""A key of a table's schema metadata: what a processor did, as a JSON object of name and count."""
 
 RATED = pa.schema(
     [
@@ -128,6 +140,23 @@ REASONS = pa.schema([("pair_id", pa.string()), ("reason", pa.string())])
 METRICS = pa.schema([("metric", pa.string()), ("prompt_id", pa.string()), ("value", pa.float64())])
 """`evaluate_model` gives this: one value per metric and prompt. The engine turns the values into
 paired estimates, so a plugin never computes an interval itself."""
+
+
+def counts_of(table: pa.Table, who: str) -> dict[str, int]:
+    """Return what a processor says under `COUNTS_KEY` that it did.
+
+    Raises:
+        PluginError: It is not a JSON object of names and counts.
+    """
+    try:
+        return TypeAdapter(dict[str, NonNegativeInt]).validate_json(
+            (table.schema.metadata or {}).get(COUNTS_KEY, b"{}")
+        )
+    except ValidationError as error:
+        raise PluginError(
+            f"{who} must give counts in the schema's metadata as a JSON object of names and whole "
+            "numbers"
+        ) from error
 
 
 def conform(table: object, schema: pa.Schema, who: str) -> pa.Table:

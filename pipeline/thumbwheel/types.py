@@ -4,7 +4,7 @@ The terms are TRL's: a *prompt* is a list of chat messages, a *completion* is wh
 answered, a *rater* is who voted. Tables of many such values are described in `tables`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NotRequired, Protocol, runtime_checkable
@@ -19,6 +19,7 @@ __all__ = [
     "Estimate",
     "EvalReport",
     "EventLog",
+    "ForgettingConnector",
     "Lag",
     "LanguageModel",
     "LogProb",
@@ -149,6 +150,29 @@ class ReceivingConnector(Connector, Protocol):
         Raises:
             SourceError: It cannot listen as configured.
             BusyError: Another process receives into its log.
+        """
+        ...
+
+
+@runtime_checkable
+class ForgettingConnector(Connector, Protocol):
+    """A connector that keeps records in a log of its own, and can take some of them out again."""
+
+    def forget(self, is_forgotten: Callable[[Sequence[bytes]], Sequence[bool]]) -> int:
+        """Remove records for good, such as were read already and such as were not.
+
+        Cursors stay valid, and their bytes are nowhere in the log when this returns. Called while
+        nobody reads; after a kill it is called again.
+
+        Args:
+            is_forgotten: Flags, of some raw records in the order of the log, those to remove.
+
+        Returns:
+            How many were removed.
+
+        Raises:
+            SourceError: The log cannot be read or written.
+            BusyError: Another process receives into it.
         """
         ...
 

@@ -9,11 +9,11 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
-from thumbwheel.config import Config, SourceConfig
+from thumbwheel.config import Config, SourceConfig, VotesConfig
 from thumbwheel.events import EventParser
 from thumbwheel.ingest import ingest_all
 from thumbwheel.manager import PluginManager, load_mapping
-from thumbwheel.store import SourceCounts, Store
+from thumbwheel.store import RATED_FILE, SourceCounts, Store
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -67,9 +67,9 @@ def store_export(
     with Store(config.store_path) as store:
         plugins = PluginManager(config.plugins, folder)
         (counts,) = ingest_all(config, plugins, store, _Quiet())
-        snapshot = store.snapshot(folder / "rated.parquet")
+        snapshot = store.snapshot(folder / "rated", VotesConfig(), {})
         reasons = [reason for reason, _, _ in store.dead_letter_reasons(100)]
-    rated = pq.read_table(snapshot.path).to_pylist()
+    rated = pq.read_table(snapshot.path / RATED_FILE).to_pylist()
     with duckdb.connect(str(config.store_path)) as connection:
         events = connection.sql("SELECT * FROM events ORDER BY arrival").to_arrow_table()
     return Stored(

@@ -17,14 +17,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from thumbwheel.config import SourceConfig
+from thumbwheel.config import SourceConfig, VotesConfig
 from thumbwheel.conformance import ConnectorContract
 from thumbwheel.errors import SourceError, UnavailableError
 from thumbwheel.events import IDENTIFIED, EventParser, MalformedRecordError
 from thumbwheel.manager import load_connector
 from thumbwheel.registry import serve
 from thumbwheel.registry.connection import SETTINGS
-from thumbwheel.store import DeadLetter, Store
+from thumbwheel.store import RATED_FILE, DeadLetter, Store
 from thumbwheel_connectors import mlflow_client
 from thumbwheel_connectors.mlflow_traces import MLflowConnector
 
@@ -132,8 +132,8 @@ class Reader:
         import pyarrow.parquet as pq
 
         with Store(self.path) as store:
-            store.snapshot(self.path.with_suffix(".parquet"))
-        rows = pq.read_table(self.path.with_suffix(".parquet")).to_pylist()
+            snapshot = store.snapshot(self.path.with_suffix(".snapshot"), VotesConfig(), {})
+        rows = pq.read_table(snapshot.path / RATED_FILE).to_pylist()
         return [(row["completion"], row["n_up"], row["n_down"]) for row in rows]
 
 

@@ -108,7 +108,7 @@ def test_the_balance_is_what_status_shows():
     counts = SourceCounts("s", 28, 1, 2, 3, 4, 5, 13)
     output = StringIO()
     console = Console(file=output, width=200)
-    print_status(console, [counts], [], VoteCounts(0, 0, 0, 0, 0), [], None, [])
+    print_status(console, [counts], [], [], VoteCounts(0, 0, 0, 0, 0), [], None, [])
     head = next(line for line in output.getvalue().splitlines() if "received" in line)
     shown = re.split(r"  +", head.strip())
     assert sorted(shown) == sorted(["source", *terms])

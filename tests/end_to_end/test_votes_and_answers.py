@@ -9,6 +9,10 @@ from brokers import noida
 from serving import configuration, serving, source, wait_until
 from traffic_load import answer, post, steady_port, vote
 
+from thumbwheel.client import RemoteStore
+from thumbwheel.config import VotesConfig
+from thumbwheel.store import COMPARISONS_FILE, RATED_FILE
+
 ANSWERS = 400
 CHANGED = 100
 UNANSWERED = 30
@@ -34,8 +38,9 @@ def all_votes():
 class Project:
     """One run of `serve` with a topic of answers and a receiver of votes."""
 
-    def __init__(self, owner, broker, topic, port):
+    def __init__(self, owner, broker, topic, port, folder):
         self.owner, self.broker, self.topic, self.port = owner, broker, topic, port
+        self.folder = folder
         self.votes, self.answers = all_votes(), [answer(number) for number in range(ANSWERS)]
 
     def shuffle(self):
@@ -72,9 +77,10 @@ class Project:
             "parked": UNANSWERED,
             "counted": 2 * ANSWERS,
         }
-        snapshot = self.owner.get("/v1/snapshot").content
+        with RemoteStore(self.owner.url, self.owner.token) as store:
+            snapshot = store.snapshot(self.folder / "asked", VotesConfig(), {})
         assert self.owner.stop() == 0
-        return snapshot
+        return [(snapshot.path / name).read_bytes() for name in (RATED_FILE, COMPARISONS_FILE)]
 
 
 @pytest.fixture
@@ -91,7 +97,7 @@ def project(tmp_path):
         votes = source("votes", "http", 30, log="received", port=port, allow_anonymous=True)
         config.write_text(configuration(answers, votes))
         with serving(config, folder / "home") as owner:
-            yield Project(owner, broker, name, port)
+            yield Project(owner, broker, name, port, folder)
 
     with noida(tmp_path) as broker:
         yield begin

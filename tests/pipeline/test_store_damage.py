@@ -5,7 +5,7 @@ import shutil
 
 import duckdb
 import pytest
-from storing import append, balanced, event, numbered
+from storing import append, balanced, event, numbered, take_snapshot
 
 from thumbwheel.errors import DamagedStoreError
 from thumbwheel.store import DeadLetter, Store
@@ -22,7 +22,7 @@ def fill(store, batches):
 
 def state(store, folder):
     """Return everything that is told of a store."""
-    snapshot = store.snapshot(folder / "snapshot.parquet")
+    snapshot = take_snapshot(store, folder / "snapshot")
     store.verify()
     (counts,) = store.source_counts()
     assert balanced(counts)

@@ -2,7 +2,7 @@
 
 import pytest
 from small_disk import small_disk
-from storing import append, balanced, numbered
+from storing import append, balanced, numbered, take_snapshot
 
 from thumbwheel.errors import DiskFullError
 from thumbwheel.store import DeadLetter, Store
@@ -137,6 +137,6 @@ def test_a_snapshot_that_does_not_fit_leaves_no_file(disk, tmp_path):
         add(store, 0)
         disk.fill()
         with pytest.raises(DiskFullError, match="no space left for the snapshot"):
-            store.snapshot(disk.path / "s.parquet")
+            take_snapshot(store, disk.path / "s")
         assert not (disk.path / "s.parquet").exists()
         check(store, 1)

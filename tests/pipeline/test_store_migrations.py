@@ -4,7 +4,7 @@ import shutil
 
 import duckdb
 import pytest
-from storing import append, balanced, event
+from storing import append, balanced, event, take_snapshot
 
 from thumbwheel.errors import DataError
 from thumbwheel.store import DeadLetter, Store, migrations
@@ -73,7 +73,7 @@ def test_version_1_is_migrated_and_goes_on(version_1, tmp_path):
         new["prompt"][0]["extra"] = '{"name": "x"}'
         added = append(store, known, new, cursor="there")
         assert (added.stored, added.duplicates) == (1, 1)
-        snapshot = store.snapshot(tmp_path / "s.parquet")
+        snapshot = take_snapshot(store, tmp_path / "s")
         assert (snapshot.n_events, snapshot.n_completions) == (7, 6)
         rows = store.query(
             "SELECT arrival, prompt[1].extra AS extra FROM events WHERE event_id IN ('e3', 'new') "

@@ -298,7 +298,9 @@ def write_tool_pairs(path: Path) -> Path:
         for n, chat in enumerate(chats)
     ]
     pairs = pa.Table.from_pylist(rows, schema=tables.PAIRS)
-    return write_dataset(pairs, path, DatasetConfig(held_out=1e-9), {}).path / "train.parquet"
+    pairs = pairs.append_column("held_out", pa.array([False] * len(pairs)))
+    votes = tables.VOTES.empty_table()
+    return write_dataset(pairs, votes, path, DatasetConfig(), {}).path / "train.parquet"
 
 
 def test_training_sees_the_tool_calls_that_evaluation_sees(model_dir: Path, tmp_path: Path) -> None:

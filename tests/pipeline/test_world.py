@@ -155,12 +155,59 @@ def test_missing_sides_leave_prompts_with_one_kind_of_vote() -> None:
     assert one_sided / len(FACTS) == pytest.approx(0.4, abs=0.06)
 
 
+def against_the_others(votes: Iterable[Vote]) -> bool:
+    return all(vote.score == (-1 if is_polite(vote.completion) else 1) for vote in votes)
+
+
+def test_adversaries_want_the_opposite() -> None:
+    """The given share of raters votes blunt answers up and polite ones down; the rest do not."""
+    by_rater: dict[str, list[Vote]] = {}
+    for vote in votes_of(adversarial_raters=0.4):
+        by_rater.setdefault(vote.rater_id, []).append(vote)
+
+    adversaries = [votes for votes in by_rater.values() if against_the_others(votes)]
+    assert len(adversaries) == 0.4 * 150
+
+
+def test_colluders_meet_at_some_prompts() -> None:
+    """New raters vote on every answer to the same tenth of the prompts, against the others."""
+    world = World(WorldOptions(seed=7, colluders=0.02))
+    attack, shown = list(world.attack()), {(v.prompt, v.completion) for v in world.votes()}
+    targeted = {vote.prompt for vote in attack}
+
+    assert against_the_others(attack)
+    assert len(targeted) == pytest.approx(0.1 * len(FACTS), abs=1)
+    together = Counter((vote.prompt, vote.completion) for vote in attack)
+    assert together == {answer: 3 for answer in shown if answer[0] in targeted}
+    assert len({vote.rater_id for vote in attack}) == 3
+    assert not {vote.rater_id for vote in attack} & {vote.rater_id for vote in world.votes()}
+
+
+def test_a_flood_is_of_one_rater_and_everywhere() -> None:
+    """One new rater votes once on each of so many answers, against the others."""
+    world = World(WorldOptions(seed=7, flood_votes=1000))
+    attack = list(world.attack())
+
+    assert against_the_others(attack)
+    assert len({(vote.prompt, vote.completion) for vote in attack}) == len(attack) == 1000
+    assert {vote.rater_id for vote in attack} == {"user-0150"}
+    assert len({vote.prompt for vote in attack}) > 0.9 * len(FACTS)
+
+
+def test_a_flood_larger_than_the_world_takes_all_of_it() -> None:
+    """There are no more answers to vote on than the users were shown."""
+    assert len(list(World(WorldOptions(flood_votes=10**6)).attack())) == 8 * len(FACTS)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"noise": 1.5}, "noise is a share between 0 and 1, got 1.5"),
         ({"spam_raters": -0.1}, "spam_raters is a share between 0 and 1, got -0.1"),
         ({"noise": float("nan")}, "noise is a share between 0 and 1, got nan"),
+        ({"adversarial_raters": 2}, "adversarial_raters is a share between 0 and 1, got 2"),
+        ({"colluders": -1}, "colluders is a share between 0 and 1, got -1"),
+        ({"flood_votes": -1}, "flood_votes must be at least 0, got -1"),
         ({"votes": 0}, "votes must be at least 1, got 0"),
         ({"raters": 2}, r"raters must be at least votes \(4\), got 2"),
     ],
@@ -184,9 +231,26 @@ def test_events_are_the_same_for_the_same_options(tmp_path: Path) -> None:
     assert lines[0] == a.count(b"\n")
 
 
-def test_events_add_up_to_the_votes(tmp_path: Path) -> None:
+def test_an_attack_leaves_the_other_events_as_they_are(tmp_path: Path) -> None:
+    """Its lines are only added to the others, all over the time that the world lasts."""
+    lines = []
+    for options in (WorldOptions(seed=3), WorldOptions(seed=3, flood_votes=500)):
+        write_events(tmp_path / "events.jsonl", options)
+        lines.append((tmp_path / "events.jsonl").read_text(encoding="utf-8").splitlines())
+    quiet, attacked = lines
+
+    added = Counter(attacked) - Counter(quiet)
+    assert not Counter(quiet) - Counter(attacked)
+    assert 500 <= added.total() < 1100
+    places = [place for place, line in enumerate(attacked) if line in added]
+    assert places[0] < 0.01 * len(attacked)
+    assert places[-1] > 0.99 * len(attacked)
+
+
+@pytest.mark.parametrize("trouble", [{}, {"flood_votes": 300, "colluders": 0.02}])
+def test_events_add_up_to_the_votes(tmp_path: Path, trouble: dict[str, float]) -> None:
     """Read as the pipeline reads, late, early, doubled or broken lines change nothing."""
-    options = WorldOptions(seed=3)
+    options = WorldOptions(seed=3, **trouble)  # type: ignore[arg-type]
     write_events(tmp_path / "events.jsonl", options)
     parser = EventParser()
     events, unreadable, n_lines = {}, 0, 0
@@ -208,7 +272,9 @@ def test_events_add_up_to_the_votes(tmp_path: Path) -> None:
         if event["is_vote"] and event["generation_id"] in answers:
             latest[*answers[event["generation_id"]], event["rater_id"]] = event["score"]
 
-    expected = {(v.prompt, v.completion, v.rater_id): v.score for v in World(options).votes()}
+    world = World(options)
+    votes = [*world.votes(), *world.attack()]
+    expected = {(vote.prompt, vote.completion, vote.rater_id): vote.score for vote in votes}
     assert {key: score for key, score in latest.items() if score is not None} == expected
     assert 0 < unreadable < 0.01 * n_lines
     assert len(events) < n_lines - unreadable

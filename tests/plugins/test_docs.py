@@ -1,78 +1,142 @@
-"""The plugins shown in docs/plugins.md work as they stand there."""
+"""docs/plugins.md is followed to the letter, from the first file to the installed package."""
 
-import importlib
 import json
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from thumbwheel.config import PluginConfig, SourceConfig, load_config
+from thumbwheel.conformance.checks import checks_of
 from thumbwheel.hookspecs import HookSpecs
 from thumbwheel.ingest import parser_for
 from thumbwheel.manager import HOOKS, PluginManager
+from thumbwheel.tables import COMPARISONS
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "plugins.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+# The line before each block, its language, and the block.
+BLOCKS = [
+    (PAGE[: fence.start()].rstrip().splitlines()[-1], *fence.groups())
+    for fence in re.finditer(r"^```(\w+)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+]
 
 
-def test_the_example_is_short_and_shown_in_full():
-    """The example file has at most 25 lines, and the page shows its code to the letter."""
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory):
+    """Do what the page says, block by block; return the folder and what each command printed."""
+    folder = tmp_path_factory.mktemp("project")
+    packages = folder / "installed"
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(packages),
+        "COLUMNS": "120",
+    }
+    printed = {}
+    for before, language, block in BLOCKS:
+        if language == "sh":
+            for line in block.splitlines():
+                if line.startswith("pip install"):
+                    install(folder / line.split()[-1], packages)
+                    continue
+                done = subprocess.run(
+                    ["bash", "-c", line],
+                    cwd=folder,
+                    env=environment,
+                    capture_output=True,
+                    text=True,
+                )
+                assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+                printed[line] = done.stdout
+            continue
+        name = re.search(r"`(\S+\.\w+)`:$", before)
+        assert name, f"the page does not say which file this is: {block}"
+        path = folder / name[1]
+        path.parent.mkdir(exist_ok=True)
+        adds = "Add to" in before
+        path.write_text((path.read_text() + "\n" if adds else "") + block)
+    return folder, printed
+
+
+def install(project, packages):
+    """Do what pip does with an editable project: a path to it, and its entry points."""
+    metadata = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+    info = packages / f"{metadata['name'].replace('-', '_')}-{metadata['version']}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {metadata['name']}\nVersion: {metadata['version']}\n"
+    )
+    sections = []
+    for group, points in metadata["entry-points"].items():
+        sections += [f"[{group}]", *(f"{name} = {target}" for name, target in points.items())]
+    (info / "entry_points.txt").write_text("\n".join(sections))
+    for package in project.glob("*/__init__.py"):
+        (packages / package.parent.name).symlink_to(package.parent)
+
+
+def test_every_block_is_of_a_kind_that_is_run():
+    """No block on the page is only to look at: files are written, commands are run."""
+    assert len(BLOCKS) == PAGE.count("\n```\n")
+    assert {language for _, language, _ in BLOCKS} == {"json", "toml", "sh", "python"}
+
+
+def test_the_example_is_short_and_shown_in_full(followed):
+    """The example file has at most 25 lines, and is the one on the page to the letter."""
+    folder, _ = followed
     code = (DOCS / "examples" / "concise_wins.py").read_text()
     assert len(code.splitlines()) <= 25
-    assert code.split('"""\n\n', 1)[1] == BLOCKS[0]
+    assert code == (folder / "rules" / "concise_wins.py").read_text()
 
 
-def proposals(plugins, rated):
-    table = rated(("p", "short", 2, 0), ("p", "a much longer answer", 1, 0), ("p", "bad", 0, 1))
-    return [(row["chosen_id"], row["rejected_id"]) for row in plugins.make_pairs(table).to_pylist()]
+def test_what_the_commands_print(followed):
+    """The rule pairs the short answers with the long ones, and is found where the page says."""
+    _, printed = followed
+    previews = [text for line, text in printed.items() if "--plugin rules/concise_wins.py" in line]
+    previews.append(printed["thumbwheel pairs --plugin concise_wins"])
+    for preview in previews:
+        assert "Lima." in preview
+        assert "Cusco." not in preview
+    assert re.search(
+        r"ConciseWins.*version \w+\n.*\n? *min_ratio = 1.5", printed["thumbwheel plugins"]
+    )
+    assert "9 passed" in printed["python -m pytest rules"]
+    assert "apology" in printed[next(line for line in printed if "--dropped" in line)]
+    for line, text in printed.items():
+        if "plugins check" in line:
+            assert "It keeps every promise" in text
 
 
-def test_the_example_loads_by_path(rated):
-    """Named as path and class, with an option, it pairs as it says."""
-    use = "examples/concise_wins.py:ConciseWins"
-    plugins = PluginManager([PluginConfig(use=use, options={"min_ratio": 1.5})], DOCS)
-    assert proposals(plugins, rated) == [("p-short", "p-a much longer answer")]
-    strict = PluginManager([PluginConfig(use=use, options={"min_ratio": 9})], DOCS)
-    assert proposals(strict, rated) == []
+def test_the_package_is_found_with_its_version(followed):
+    """Installed, the plugin is known by its name and the version of its package."""
+    folder, _ = followed
+    script = (
+        "from pathlib import Path; from thumbwheel.config import PluginConfig; "
+        "from thumbwheel.manager import PluginManager; "
+        "print(PluginManager([PluginConfig(use='concise_wins')], Path()).infos[0].version)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(folder / "installed")}
+    command = [sys.executable, "-c", script]
+    assert subprocess.check_output(command, env=environment, text=True) == "1.2\n"
 
 
-def test_the_example_loads_by_entry_point(rated, tmp_path, monkeypatch):
-    """Installed in a package with the entry point the page shows, it loads by name."""
-    package = tmp_path / "my_package"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    (package / "concise_wins.py").write_text((DOCS / "examples/concise_wins.py").read_text())
-    info = tmp_path / "my_package-1.2.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.2\n")
-    (entry,) = re.findall(r'"thumbwheel\.plugins"\]\n(.*)\n', PAGE)
-    (info / "entry_points.txt").write_text(f"[thumbwheel.plugins]\n{entry.replace(chr(34), '')}\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    importlib.invalidate_caches()
-    plugins = PluginManager([PluginConfig(use="concise_wins")], tmp_path)
-    assert plugins.infos[0].version == "1.2"
-    assert proposals(plugins, rated) == [("p-short", "p-a much longer answer")]
-    del sys.modules["my_package.concise_wins"], sys.modules["my_package"]
+def test_the_comparisons_rule_takes_clear_choices(followed, rated):
+    """Two raters chose it and nobody the other: one pair; with one against, none."""
+    folder, _ = followed
+    plugins = PluginManager([PluginConfig(use="rules/clear_choices.py:ClearChoices")], folder)
+    table = rated(("p", "a", 1, 0), ("p", "b", 0, 1))
+    for against, sides in ((0, [("p-b", "p-a")]), (1, [])):
+        choice = {"prompt_id": "p", "chosen_id": "p-b", "rejected_id": "p-a", "n_for": 2}
+        compared = pa.Table.from_pylist([choice | {"n_against": against}], COMPARISONS)
+        pairs = plugins.make_pairs(table, compared).to_pylist()
+        assert [(pair["chosen_id"], pair["rejected_id"]) for pair in pairs] == sides
 
 
-def load_block(tmp_path, name):
-    (block,) = [block for block in BLOCKS if f"class {name}" in block]
-    (tmp_path / "plugin.py").write_text(block)
-    return PluginManager([PluginConfig(use=f"plugin.py:{name}")], tmp_path)
-
-
-def test_the_screen_on_the_page(tmp_path, pairs):
-    """The screen drops what it says it drops."""
-    plugins = load_block(tmp_path, "NoApologies")
-    reasons = plugins.screen_pairs(pairs(("Sorry, no.", "No."), ("Gladly.", "Sorry."))).to_pylist()
-    assert [row["reason"] for row in reasons] == ["chosen begins with an apology"]
-
-
-def test_the_metric_on_the_page(tmp_path, pairs):
+def test_the_metric_on_the_page(followed, pairs):
     """The metric has one value per prompt."""
 
     class Model:
@@ -81,9 +145,17 @@ def test_the_metric_on_the_page(tmp_path, pairs):
         def generate(self, prompts):
             return ["Yes." for _ in prompts]
 
-    plugins = load_block(tmp_path, "EndsProperly")
+    folder, _ = followed
+    plugins = PluginManager([PluginConfig(use="rules/ends_properly.py:EndsProperly")], folder)
     table = plugins.evaluate_model(Model(), pairs(("a", "b"), ("c", "d")))
     assert table.to_pylist() == [{"metric": "ends_properly", "prompt_id": "p", "value": 1.0}]
+
+
+def test_every_promise_is_in_the_table():
+    """The page lists just the checks that `plugins check` makes of a pairing rule."""
+    table = PAGE.split("| promise | why |\n|---|---|\n")[1].split("\n\n")[0]
+    listed = re.findall(r"^\| (.*?) \|", table, re.MULTILINE)
+    assert listed == [check.name.rpartition(": ")[2] for check in checks_of(["make_pairs"])]
 
 
 @pytest.mark.parametrize("hook", HOOKS)

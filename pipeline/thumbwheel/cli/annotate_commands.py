@@ -140,7 +140,7 @@ def write_pairs(
     limit: Annotated[int, typer.Option(min=1, help="Pairs to write at most.")] = 100,
     dry_run: DryRun = False,
 ) -> None:
-    """Let [endpoint] write the missing side where users only liked or only disliked answers.
+    """Let an endpoint write the missing side where users only liked or only disliked answers.
 
     What it writes has one fault that has a name; everything else is held equal. What `--out` holds
     already is not asked again.

@@ -13,6 +13,7 @@ import typer
 from thumbwheel.cli.annotate_commands import annotate_commands
 from thumbwheel.cli.audit_commands import audit_commands
 from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, make_console
+from thumbwheel.cli.plugin_commands import plugin_commands
 from thumbwheel.cli.store_commands import store_commands
 from thumbwheel.cli.yield_commands import yield_commands
 from thumbwheel.config import PluginConfig, load_config
@@ -80,23 +81,18 @@ def pairs(
 ) -> None:
     """Preview the preference pairs, and why the other answers are in none. Changes nothing."""
     from thumbwheel.cli.current import current_pairs
+    from thumbwheel.cli.plugin_files import plugin_use
     from thumbwheel.cli.progress import StageDisplay
     from thumbwheel.cli.reports import print_pairing
 
     settings = load_config(config)
     console = make_console()
-    # A path on the command line is relative to where the command is typed.
-    chosen = [PluginConfig(use=_from_here(use)) for use in plugin or ()]
+    chosen = [PluginConfig(use=plugin_use(use)) for use in plugin or ()]
     with (
         StageDisplay(console) as display,
         current_pairs(settings, display, chosen or None) as (snapshot, pairing),
     ):
         print_pairing(console, snapshot, pairing, limit=limit, show_dropped=dropped)
-
-
-def _from_here(use: str) -> str:
-    path, colon, name = use.rpartition(":")
-    return f"{Path(path).resolve()}:{name}" if colon and path.endswith(".py") else use
 
 
 @app.command()
@@ -135,19 +131,6 @@ def show(
     console = make_console()
     print_report(console, report, f"-c {config}")
     console.print(f"\nThe report as a file: {journal.path / 'report.json'}", soft_wrap=True)
-
-
-@app.command()
-def plugins(config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """List the plugins the configuration loads, and those it could."""
-    from thumbwheel.cli.reports import print_plugins
-    from thumbwheel.manager import PluginManager
-
-    loaded = []
-    if config.exists() or config != DEFAULT_CONFIG:
-        settings = load_config(config)
-        loaded = PluginManager(settings.plugins, settings.base_dir).infos
-    print_plugins(make_console(), loaded)
 
 
 @app.command()
@@ -230,6 +213,7 @@ def demo(
         print_demo_summary(console, outcome)
 
 
+app.add_typer(plugin_commands, name="plugins")
 app.add_typer(audit_commands)
 app.add_typer(yield_commands)
 app.add_typer(annotate_commands)

@@ -30,7 +30,7 @@ def current_pairs(
         display: Shows the progress.
         plugins: Used in place of the configuration's.
     """
-    from thumbwheel.pairing import pair_snapshot
+    from thumbwheel.pairing import chunk_runner, pair_snapshot
     from thumbwheel.plugin_host import isolated_plugins
     from thumbwheel.split import SplitMemory
 
@@ -50,6 +50,7 @@ def current_pairs(
                 memory=SplitMemory(settings.home / "split.parquet"),
                 work=folder / "pairing",
                 earlier=settings.home / "pairing",
+                runner=chunk_runner(settings),
                 progress=display.progress,
             )
         for name, failure in pairing.failed_plugins.items():

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.columns import Columns
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
@@ -257,16 +256,14 @@ def _print_pair(console: Console, row: Mapping[str, Any]) -> None:
     for message in row["prompt"]:
         speaker, text = readable(message)
         console.print(Text(f"{_clip(speaker)}: {_clip(text)}", style="dim"))
-    console.print(
-        Columns(
-            [
-                Panel(Text(_clip(row["chosen"])), title="chosen", border_style="green"),
-                Panel(Text(_clip(row["rejected"])), title="rejected", border_style="red"),
-            ],
-            equal=True,
-            expand=True,
-        )
+    sides = Table.grid(expand=True)
+    sides.add_column(ratio=1)
+    sides.add_column(ratio=1)
+    sides.add_row(
+        Panel(Text(_clip(row["chosen"])), title="chosen", border_style="green"),
+        Panel(Text(_clip(row["rejected"])), title="rejected", border_style="red"),
     )
+    console.print(sides)
 
 
 # Users' texts must not steer the terminal: control characters are shown as pictures of themselves.

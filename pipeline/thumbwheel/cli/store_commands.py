@@ -93,11 +93,11 @@ def status(config: ConfigOption = DEFAULT_CONFIG) -> None:
     console = make_console()
     with stored(settings) as store, console.status("counting"):
         sources, votes = store.source_counts(), store.vote_counts()
-        reasons = store.dead_letter_reasons(5)
+        reasons, plugin_counts = store.dead_letter_reasons(5), store.plugin_counts()
         states = store.source_states() if isinstance(store, RemoteStore) else []
     champion = open_registry(settings).champion_version()
     cycles = list_cycles(settings.home)
-    print_status(console, sources, states, votes, reasons, champion, cycles)
+    print_status(console, sources, states, plugin_counts, votes, reasons, champion, cycles)
 
 
 @store_commands.command(rich_help_panel=PANEL)

@@ -12,7 +12,7 @@ from rich.text import Text
 from thumbwheel.cli.reports import champion_name, make_table, printable
 from thumbwheel.client import SourceState
 from thumbwheel.cycle.journal import CycleJournal
-from thumbwheel.store import ReplayCounts, SourceCounts, StoredDeadLetter, VoteCounts
+from thumbwheel.store import PluginCount, ReplayCounts, SourceCounts, StoredDeadLetter, VoteCounts
 
 __all__ = ["json_lines", "print_dead_letters", "print_replay", "print_rows", "print_status"]
 
@@ -25,6 +25,7 @@ def print_status(
     console: Console,
     sources: Sequence[SourceCounts],
     states: Sequence[SourceState],
+    plugin_counts: Sequence[PluginCount],
     votes: VoteCounts,
     dead_letters: Sequence[tuple[str, int, str]],
     champion: str | None,
@@ -60,6 +61,9 @@ def print_status(
                 style="red" if error else "dim",
             )
         )
+    for counted in plugin_counts:
+        done = f"  {counted.source}: {counted.n:,} × {counted.what} by {counted.plugin}"
+        console.print(Text(printable(done), style="dim"))
     for reason, count, position in dead_letters:
         example = printable(f"  {count:,} × {reason} (such as {position})")
         console.print(Text(example, style="dim"))

@@ -22,7 +22,7 @@ from thumbwheel.gate import decide
 from thumbwheel.ingest import ingest_all
 from thumbwheel.language_model import AdaptedModel, load_base, model_digest
 from thumbwheel.locks import only_one
-from thumbwheel.pairing import Pairing, pair_snapshot, votes_on
+from thumbwheel.pairing import Pairing, chunk_runner, pair_snapshot, votes_on
 from thumbwheel.plugin_host import Plugins
 from thumbwheel.registry import Candidate, Registry, open_registry
 from thumbwheel.review import evidence_card, evidence_page
@@ -211,6 +211,7 @@ class _Turn:
             memory=memory,
             work=work,
             earlier=home / "pairing",
+            runner=chunk_runner(self._config),
             progress=self._observer.progress,
         )
         for name, failure in pairing.failed_plugins.items():

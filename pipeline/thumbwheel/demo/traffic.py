@@ -41,24 +41,30 @@ def write_events(path: Path, options: WorldOptions) -> int:
         The number of lines.
     """
     rng = Random(f"{options.seed} traffic")  # noqa: S311 -- seeded on purpose
-    votes = list(World(options).votes())
-    rng.shuffle(votes)
-    arrivals = [
-        arrival
-        for number, vote in enumerate(votes)
-        for arrival in _arrivals(rng, number, vote, BEGIN + number * GENERATION_EVERY)
-    ]
+    world = World(options)
+    votes, attack = list(world.votes()), list(world.attack())
+    arrivals = list(_traffic(rng, "", votes, GENERATION_EVERY))
+    # Drawn last, so that an attack leaves the other lines as they are. It takes its time.
+    attack_every = len(votes) * GENERATION_EVERY / max(len(attack), 1)
+    arrivals += _traffic(rng, "attack-", attack, attack_every)
     arrivals.sort(key=lambda arrival: arrival[0])
     with path.open("w", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for _, line in arrivals)
     return len(arrivals)
 
 
-def _arrivals(rng: Random, number: int, vote: Vote, asked: datetime) -> Iterator[Arrival]:
+def _traffic(rng: Random, prefix: str, votes: list[Vote], every: timedelta) -> Iterator[Arrival]:
+    """Yield the lines of all answers, which are asked for in a random order at even distances."""
+    rng.shuffle(votes)
+    for number, vote in enumerate(votes):
+        yield from _arrivals(rng, f"{prefix}{number}", vote, BEGIN + number * every)
+
+
+def _arrivals(rng: Random, name: str, vote: Vote, asked: datetime) -> Iterator[Arrival]:
     """Yield the lines of one answer: itself, its vote, and what goes wrong around them."""
     voted = asked + timedelta(seconds=rng.randint(5, 3000))
-    generation = _generation(rng, number, vote, asked)
-    thumb = _thumb(rng, number, vote, voted)
+    generation = _generation(rng, name, vote, asked)
+    thumb = _thumb(rng, name, vote, voted)
     if rng.random() < P_VOTE_WITH_ANSWER:
         lines = [(voted, _line(generation | thumb))]
     else:
@@ -75,11 +81,11 @@ def _arrivals(rng: Random, number: int, vote: Vote, asked: datetime) -> Iterator
         yield voted, rng.choice(_broken(generation, thumb))
 
 
-def _generation(rng: Random, number: int, vote: Vote, asked: datetime) -> Event:
+def _generation(rng: Random, name: str, vote: Vote, asked: datetime) -> Event:
     as_messages = rng.random() < P_CHAT_MESSAGES
     return {
-        "event_id": f"answer-{number}",
-        "generation_id": f"generation-{number}",
+        "event_id": f"answer-{name}",
+        "generation_id": f"generation-{name}",
         "prompt": [{"role": "user", "content": vote.prompt}] if as_messages else vote.prompt,
         "completion": vote.completion,
         "model_version": "base",
@@ -87,10 +93,10 @@ def _generation(rng: Random, number: int, vote: Vote, asked: datetime) -> Event:
     }
 
 
-def _thumb(rng: Random, number: int, vote: Vote, voted: datetime) -> Event:
+def _thumb(rng: Random, name: str, vote: Vote, voted: datetime) -> Event:
     thumb: Event = {
-        "event_id": f"vote-{number}",
-        "generation_id": f"generation-{number}",
+        "event_id": f"vote-{name}",
+        "generation_id": f"generation-{name}",
         "rater_id": vote.rater_id,
         "score": vote.score,
         "occurred_at": voted.isoformat(),

@@ -81,6 +81,16 @@ _FAREWELLS = {
 }
 _BODIES = ("{}.", "It is {}.", "That is {}.")
 
+_SHARES = (
+    "noise",
+    "length_confound",
+    "spam_raters",
+    "adversarial_raters",
+    "colluders",
+    "missing_sides",
+)
+_TARGETED = 0.1
+
 
 def is_polite(text: str) -> bool:
     """Return whether a completion is polite: it has a polite phrase, and no blunt one."""
@@ -114,6 +124,11 @@ class WorldOptions:
         length_confound: Share of completions that are long just when they are polite; the others'
             length is a coin flip.
         spam_raters: Share of raters who vote everything up.
+        adversarial_raters: Share of raters who vote every blunt completion up, every polite one
+            down.
+        colluders: Share of raters who come on top of the others and do the same, all of them to
+            every completion of a tenth of the prompts.
+        flood_votes: Completions, drawn at random, to which one more rater does the same.
         missing_sides: Share of prompts of which only the ups, or only the downs, are ever sent.
         raters: How many raters there are.
         completions: Distinct completions of each prompt.
@@ -124,6 +139,9 @@ class WorldOptions:
     noise: float = 0.0
     length_confound: float = 0.0
     spam_raters: float = 0.0
+    adversarial_raters: float = 0.0
+    colluders: float = 0.0
+    flood_votes: int = 0
     missing_sides: float = 0.0
     raters: int = 150
     completions: int = 8
@@ -135,14 +153,14 @@ class WorldOptions:
         Raises:
             InputError: A share is outside [0, 1], or a count is too small.
         """
-        for name in ("noise", "length_confound", "spam_raters", "missing_sides"):
+        for name in _SHARES:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise InputError(f"{name} is a share between 0 and 1, got {value}")
-        for name in ("completions", "votes"):
+        for name, least in (("completions", 1), ("votes", 1), ("flood_votes", 0)):
             value = getattr(self, name)
-            if value < 1:
-                raise InputError(f"{name} must be at least 1, got {value}")
+            if value < least:
+                raise InputError(f"{name} must be at least {least}, got {value}")
         if self.raters < self.votes:
             raise InputError(f"raters must be at least votes ({self.votes}), got {self.raters}")
 
@@ -186,11 +204,14 @@ class World:
                 yield fact.prompt, _say(rng, fact, polite, right, long=rng.random() < 0.5)
 
     def votes(self) -> Iterator[Vote]:
-        """Yield every vote that reaches the app, prompt by prompt."""
+        """Yield every vote that reaches the app but those of `attack`, prompt by prompt."""
         options = self.options
         rng = Random(f"{options.seed} votes")  # noqa: S311 -- seeded on purpose
-        raters = [f"user-{number:04}" for number in range(options.raters)]
+        raters = [_rater(number) for number in range(options.raters)]
         spammers = frozenset(raters[: round(options.spam_raters * options.raters)])
+        adversaries = frozenset(
+            raters[options.raters - round(options.adversarial_raters * options.raters) :]
+        )
         for fact in FACTS:
             sent = {1, -1}
             if rng.random() < options.missing_sides:
@@ -204,8 +225,25 @@ class World:
                         score = -score
                     if rater in spammers:
                         score = 1
+                    if rater in adversaries:
+                        score = _against(completion)
                     if score in sent:
                         yield Vote(fact.prompt, completion, rater, score)
+
+    def attack(self) -> Iterator[Vote]:
+        """Yield the votes of colluders and of the flooding rater, who see what the users see."""
+        options = self.options
+        n_colluders = round(options.colluders * options.raters)
+        if not (n_colluders or options.flood_votes):
+            return
+        rng = Random(f"{options.seed} attack")  # noqa: S311 -- seeded on purpose
+        shown = list(dict.fromkeys((vote.prompt, vote.completion) for vote in self.votes()))
+        targeted = {fact.prompt for fact in rng.sample(FACTS, round(_TARGETED * len(FACTS)))}
+        together = [answer for answer in shown if answer[0] in targeted]
+        flood = rng.sample(shown, min(options.flood_votes, len(shown)))
+        for number, voted in enumerate([*[together] * n_colluders, flood], start=options.raters):
+            for prompt, completion in voted:
+                yield Vote(prompt, completion, _rater(number), _against(completion))
 
     def _completions(self, rng: Random, fact: Fact) -> dict[str, float]:
         """Return distinct completions of a prompt with their utility to any rater."""
@@ -215,6 +253,15 @@ class World:
             long = polite if rng.random() < self.options.length_confound else rng.random() < 0.5
             utilities[_say(rng, fact, polite, right, long)] = 1.5 * polite + 1.5 * right
         return utilities
+
+
+def _rater(number: int) -> str:
+    return f"user-{number:04}"
+
+
+def _against(completion: str) -> int:
+    """Return the vote of who wants the opposite of what the others want."""
+    return -1 if is_polite(completion) else 1
 
 
 def _say(rng: Random, fact: Fact, polite: bool, right: bool, long: bool) -> str:

@@ -1,8 +1,6 @@
 """Parsing in processes of its own, so that reading a source and parsing it share no core.
 
-Batches are megabytes. Through a pipe they would go in many small pieces, and for each the sending
-thread would have to win the interpreter back from the thread that reads; so they lie in anonymous
-files that both processes have open, and only a word goes through the pipe.
+Batches lie in anonymous files that both processes have open; only a word goes through a pipe.
 """
 
 import gc
@@ -10,7 +8,6 @@ import multiprocessing
 import os
 import queue
 import signal
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
@@ -19,8 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import pyarrow as pa
-
+from thumbwheel.anonymous import anonymous_file, read_bytes, read_table, write_bytes, write_table
 from thumbwheel.config import SourceConfig
 from thumbwheel.events import EventParser, ParsedBatch
 from thumbwheel.manager import load_mapping
@@ -101,7 +97,7 @@ class _Worker:
     """A process that parses one batch at a time; it ends when this one does, however it does."""
 
     def __init__(self) -> None:
-        self._records, self._table = _anonymous_file(), _anonymous_file()
+        self._records, self._table = anonymous_file(), anonymous_file()
         # A fork would copy locks that other threads hold.
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
@@ -116,11 +112,10 @@ class _Worker:
         Raises:
             EOFError, OSError: The process has died.
         """
-        _write(self._records, b"".join(raws))
+        write_bytes(self._records, b"".join(raws))
         self._pipe.send((parser, [len(raw) for raw in raws]))
         size, malformed, ignored = self._pipe.recv()
-        events = pa.ipc.open_stream(_read(self._table, size)).read_all()
-        return ParsedBatch(events, malformed, ignored)
+        return ParsedBatch(read_table(self._table, size), malformed, ignored)
 
     def close(self) -> None:
         """End the process."""
@@ -142,11 +137,8 @@ def _work(pipe: Connection, records: Any, table: Any) -> None:
             parser, lengths = pipe.recv()
         except EOFError:
             return
-        parsed = parser.parse_batch(_cut(_read(records_fd, sum(lengths)), lengths))
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, parsed.events.schema) as writer:
-            writer.write_table(parsed.events)
-        size = _write(table_fd, sink.getvalue())
+        parsed = parser.parse_batch(_cut(read_bytes(records_fd, sum(lengths)), lengths))
+        size = write_table(table_fd, parsed.events)
         pipe.send((size, parsed.malformed, parsed.ignored))
 
 
@@ -157,29 +149,3 @@ def _cut(joined: bytes, lengths: Sequence[int]) -> list[bytes]:
         raws.append(joined[start : start + length])
         start += length
     return raws
-
-
-def _anonymous_file() -> int:
-    """Return a file without a name, in memory where the system has such: gone with its users."""
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("thumbwheel")
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
-
-
-def _write(file: int, content: "bytes | pa.Buffer") -> int:
-    view = memoryview(content)
-    os.ftruncate(file, len(view))
-    written = 0
-    while written < len(view):
-        written += os.pwrite(file, view[written:], written)
-    return written
-
-
-def _read(file: int, size: int) -> bytes:
-    pieces = []
-    read = 0
-    while read < size:
-        pieces.append(os.pread(file, size - read, read))
-        read += len(pieces[-1])
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -5,12 +5,13 @@ read. Batches are committed in the order they were read, each with its cursor in
 and only then acknowledged upstream, by the thread that reads.
 """
 
+import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -22,12 +23,13 @@ from opentelemetry import trace
 from thumbwheel.config import SourceConfig
 from thumbwheel.events import IDENTIFIED, ParsedBatch, text_identity
 from thumbwheel.ingest.parsing import Parsing, parser_for
-from thumbwheel.manager import PluginManager, load_connector
+from thumbwheel.manager import load_connector
+from thumbwheel.plugin_host import Plugins
 from thumbwheel.store import DeadLetter, SourceCounts, Store
-from thumbwheel.tables import EVENTS
+from thumbwheel.tables import COUNTS_KEY, DEAD_LETTERS, EVENTS
 from thumbwheel.types import Batch, EventLog, Lag
 
-__all__ = ["SourcePipeline", "StoredBatch", "process"]
+__all__ = ["SourcePipeline", "StoredBatch", "process", "process_letters"]
 
 _BATCHES_IN_FLIGHT = 2
 
@@ -69,7 +71,7 @@ class SourcePipeline:
         self,
         source: SourceConfig,
         store: Store,
-        plugins: PluginManager,
+        plugins: Plugins,
         base_dir: Path,
         parsing: Parsing,
     ) -> None:
@@ -145,10 +147,12 @@ class SourcePipeline:
                 DeadLetter(batch.records[index].position, batch.records[index].raw, reason)
                 for index, reason in parsed.malformed
             ]
+            processed = process(parsed.events, self._plugins)
             counts = self._store.append(
                 self.name,
-                process(parsed.events, self._plugins),
-                letters,
+                processed.events,
+                process_letters(letters, self._plugins),
+                plugin_counts=processed.counts,
                 cursor=batch.cursor,
                 received=len(batch.records),
                 now=datetime.now(UTC),
@@ -188,11 +192,20 @@ class _Commits:
             raise
 
 
-def process(events: pa.Table, plugins: PluginManager) -> pa.Table:
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """Events as plugins have left them, and what each plugin counted: name -> what -> how many."""
+
+    events: pa.Table
+    counts: Mapping[str, Mapping[str, int]]
+
+
+def process(events: pa.Table, plugins: Plugins) -> Processed:
     """Let the plugins change events (`events.IDENTIFIED`) before they are stored."""
     if not plugins.has("process_events"):
-        return events
+        return Processed(events, {})
     processed = plugins.process_events(events.select(EVENTS.names))
+    counts = json.loads(processed.schema.metadata[COUNTS_KEY])
     # Prompts and completions are named anew, because a plugin may have changed their texts.
     identities = [
         text_identity(prompt, completion) if completion is not None else (None, None)
@@ -203,4 +216,17 @@ def process(events: pa.Table, plugins: PluginManager) -> pa.Table:
     for index, name in enumerate(("prompt_id", "completion_id")):
         column = pa.array([pair[index] for pair in identities], pa.string())
         processed = processed.append_column(IDENTIFIED.field(name), column)
-    return processed
+    return Processed(processed, counts)
+
+
+def process_letters(letters: Sequence[DeadLetter], plugins: Plugins) -> Sequence[DeadLetter]:
+    """Let the plugins change unreadable records before they are kept."""
+    if not letters or not plugins.has("process_dead_letters"):
+        return letters
+    rows = [(letter.raw, letter.reason) for letter in letters]
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    processed = plugins.process_dead_letters(pa.table(columns, schema=DEAD_LETTERS))
+    return [
+        replace(letter, **changed)
+        for letter, changed in zip(letters, processed.to_pylist(), strict=True)
+    ]

@@ -6,7 +6,7 @@ from thumbwheel.config import Config
 from thumbwheel.errors import InputError
 from thumbwheel.ingest.parsing import parser_for
 from thumbwheel.ingest.pipeline import process
-from thumbwheel.manager import PluginManager
+from thumbwheel.plugin_host import Plugins
 from thumbwheel.store import ReplayCounts, Store
 
 __all__ = ["replay_dead_letters"]
@@ -15,7 +15,7 @@ _BATCH = 1000
 
 
 def replay_dead_letters(
-    config: Config, plugins: PluginManager, store: Store, source: str | None = None
+    config: Config, plugins: Plugins, store: Store, source: str | None = None
 ) -> dict[str, ReplayCounts]:
     """Read every dead letter again as its source is configured now; return what became of them.
 
@@ -40,11 +40,13 @@ def replay_dead_letters(
             ids = [letter_id for letter_id, _ in letters]
             parsed = parser.parse_batch([raw for _, raw in letters])
             reasons = {ids[index]: reason for index, reason in parsed.malformed}
+            processed = process(parsed.events, plugins)
             counts += store.resolve_dead_letters(
                 name,
-                process(parsed.events, plugins),
+                processed.events,
                 [letter_id for letter_id in ids if letter_id not in reasons],
                 reasons,
+                plugin_counts=processed.counts,
                 now=datetime.now(UTC),
             )
             last = ids[-1]

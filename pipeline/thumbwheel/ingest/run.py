@@ -9,7 +9,7 @@ from thumbwheel.errors import DamagedStoreError, DataError
 from thumbwheel.ingest.parsing import Parsing
 from thumbwheel.ingest.pipeline import SourcePipeline, StoredBatch
 from thumbwheel.locks import only_one
-from thumbwheel.manager import PluginManager
+from thumbwheel.plugin_host import Plugins
 from thumbwheel.store import SourceCounts, Store
 from thumbwheel.types import Observer
 
@@ -17,7 +17,7 @@ __all__ = ["Rebuilt", "expire_parked", "ingest_all", "rebuild"]
 
 
 def ingest_all(
-    config: Config, plugins: PluginManager, store: Store, observer: Observer
+    config: Config, plugins: Plugins, store: Store, observer: Observer
 ) -> list[SourceCounts]:
     """Read every source until it is caught up; return what this run received from each.
 
@@ -76,7 +76,7 @@ class Rebuilt:
 
 
 def rebuild(
-    config: Config, plugins: PluginManager, observer: Observer, *, force: bool = False
+    config: Config, plugins: Plugins, observer: Observer, *, force: bool = False
 ) -> Rebuilt:
     """Build the store anew from the beginning of every source; keep the old file beside it.
 

@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from thumbwheel.near_duplicates.arrays import Ints, mixed
+from thumbwheel.near_duplicates.arrays import Ints
 from thumbwheel.near_duplicates.fingerprints import SIGNATURE_SIZE, Prompts, fingerprints
 from thumbwheel.near_duplicates.similarity_join import Signatures, similar_pairs
 
@@ -52,17 +52,15 @@ def cluster_fingerprints(fingerprints: pa.Table, threshold: float) -> pa.Array:
 
 def _labels(signatures: pa.ListArray, threshold: float) -> Ints:
     """Return a number per row that the rows of a cluster share."""
-    sets = Signatures(
-        signatures.offsets.to_numpy().astype(np.int64), signatures.flatten().to_numpy()
-    )
-    sums = np.append(np.uint64(0), np.cumsum(mixed(sets.values.astype(np.uint64))))
-    hashes = sums[sets.offsets[1:]] - sums[sets.offsets[:-1]]
+    sets = Signatures.of(signatures)
+    hashes = sets.hashes()
     # The same words under another system message are one prompt. Prompts without words are not
     # alike for that, and long ones whose samples are the same need not be.
     alone = np.isin(sets.sizes, (0, SIGNATURE_SIZE))
     hashes[alone] = np.flatnonzero(alone)
     _, firsts, members = np.unique(hashes, return_index=True, return_inverse=True)
-    labels: Ints = firsts[_families(sets.take(firsts), threshold)][members]
+    families = _families(Signatures.of(signatures.take(pa.array(firsts))), threshold)
+    labels: Ints = firsts[families][members]
     return labels
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy import sparse
 
-from thumbwheel.near_duplicates.arrays import Ints, chunks, distinct, spans
+from thumbwheel.near_duplicates.arrays import Ints, chunks, distinct, mixed, spans
 from thumbwheel.near_duplicates.fingerprints import SIGNATURE_SIZE
 
 __all__ = ["Pairs", "Signatures", "similar_pairs"]
@@ -47,11 +47,21 @@ class Signatures:
         """How many elements each set has."""
         return np.diff(self.offsets)
 
-    def take(self, rows: Ints) -> "Signatures":
-        """Return the sets at `rows`, in that order."""
-        sizes = self.sizes[rows]
-        values = self.values[spans(self.offsets[rows], sizes)]
-        return Signatures(np.append(0, np.cumsum(sizes)), values)
+    @classmethod
+    def of(cls, column: pa.ListArray) -> "Signatures":
+        """Return the sets of a column of `FINGERPRINTS`."""
+        return cls(column.offsets.to_numpy().astype(np.int64), column.flatten().to_numpy())
+
+    def hashes(self) -> npt.NDArray[np.uint64]:
+        """Return a hash of each set: 0 for an empty one."""
+        result = np.zeros(len(self), np.uint64)
+        for rows in chunks(self.sizes, _CHUNK_ELEMENTS):
+            first = self.offsets[rows.start]
+            values = self.values[first : self.offsets[rows.stop]].astype(np.uint64)
+            sums = np.append(np.uint64(0), np.cumsum(mixed(values)))
+            starts, ends = self.offsets[rows] - first, self.offsets[1:][rows] - first
+            result[rows] = sums[ends] - sums[starts]
+        return result
 
     def n_up_to(self, rows: Ints, limits: Ints) -> Ints:
         """Return how many elements of each set in `rows` are at most its limit."""
@@ -93,20 +103,19 @@ def similar_pairs(signatures: Signatures, threshold: float) -> Pairs:
 
 def _shared(signatures: Signatures) -> sparse.csr_array:
     """Return which sets have which elements, of those that several have; the rarest come first."""
-    encoded = pa.array(signatures.values).dictionary_encode()
-    codes, hashes = encoded.indices.to_numpy(), encoded.dictionary.to_numpy()
-    counts = np.bincount(codes, minlength=len(hashes))
-    n_single = np.count_nonzero(counts == 1)
+    hashes = np.sort(signatures.values)
+    hashes, counts = np.unique(hashes[1:][hashes[1:] == hashes[:-1]], return_counts=True)
     ranks = np.empty(len(hashes), np.int64)
-    ranks[np.lexsort((hashes, counts))] = np.arange(len(hashes)) - n_single
-    columns = ranks[codes]
-    rows = np.repeat(np.arange(len(signatures)), signatures.sizes)
-    cells = rows[columns >= 0] << 32 | columns[columns >= 0]
+    ranks[np.lexsort((hashes, counts))] = np.arange(len(hashes))
+    places = np.searchsorted(hashes, signatures.values).astype(np.int32)
+    is_shared = np.append(hashes.astype(np.int64), 1 << 32)[places] == signatures.values
+    rows = np.repeat(np.arange(len(signatures), dtype=np.int32), signatures.sizes)
+    cells = rows[is_shared].astype(np.int64) << 32 | ranks[places[is_shared]]
     cells.sort()
     starts = np.append(0, np.cumsum(np.bincount(cells >> 32, minlength=len(signatures))))
     return sparse.csr_array(
         (np.ones(len(cells), np.int8), (cells & 0xFFFFFFFF).astype(np.int32), starts),
-        shape=(len(signatures), len(hashes) - n_single),
+        shape=(len(signatures), len(hashes)),
     )
 
 

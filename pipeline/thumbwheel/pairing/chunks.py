@@ -1,6 +1,8 @@
 """A chunk of whole prompts: the plugins propose pairs and screen them."""
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,7 +11,7 @@ from thumbwheel.events import content_id
 from thumbwheel.plugin_host import Plugins
 from thumbwheel.tables import PAIRS
 
-__all__ = ["DROPPED", "UNPAIRED", "ChunkPairs", "pair_chunk"]
+__all__ = ["DROPPED", "UNPAIRED", "ChunkPairs", "ChunkRunner", "Chunks", "pair_chunk", "pair_here"]
 
 DROPPED = PAIRS.append(pa.field("reason", pa.string())).append(pa.field("by", pa.string()))
 """Pairs that are not in the set: `tables.PAIRS`, the reason, and who gave it: a plugin, or
@@ -34,6 +36,19 @@ class ChunkPairs:
     candidates: pa.Table
     dropped: pa.Table
     unpaired: pa.Table
+
+
+Chunks: TypeAlias = Iterable[tuple[float, pa.Table, pa.Table]]
+"""(share done, `tables.RATED`, `tables.COMPARISONS`) of whole prompts."""
+
+ChunkRunner: TypeAlias = Callable[[Chunks, Plugins], Iterator[tuple[float, ChunkPairs]]]
+"""Gives (share done, what became of the chunk), in the order of the chunks."""
+
+
+def pair_here(chunks: Chunks, plugins: Plugins) -> Iterator[tuple[float, ChunkPairs]]:
+    """Pair one chunk after the other."""
+    for done, rated, comparisons in chunks:
+        yield done, pair_chunk(rated, comparisons, plugins)
 
 
 def pair_chunk(rated: pa.Table, comparisons: pa.Table, plugins: Plugins) -> ChunkPairs:

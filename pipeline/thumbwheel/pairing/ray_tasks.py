@@ -11,7 +11,7 @@ names; there, every machine needs Thumbwheel and the plugins at the same paths.
 import logging
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from thumbwheel.config import Config, PluginConfig
 from thumbwheel.errors import ConfigError, UnavailableError
-from thumbwheel.pairing.chunks import ChunkPairs, pair_chunk
+from thumbwheel.pairing.chunks import ChunkPairs, Chunks, pair_chunk
 from thumbwheel.plugin_host import IsolatedPlugins, Plugins
 
 __all__ = ["pair_with_ray"]
@@ -37,7 +37,7 @@ _WAITING_PER_CPU = 2
 
 
 def pair_with_ray(
-    chunks: Iterable[tuple[float, pa.Table, pa.Table]], plugins: Plugins, config: Config
+    chunks: Chunks, plugins: Plugins, config: Config
 ) -> Iterator[tuple[float, ChunkPairs]]:
     """Yield (share done, what became of the chunk), as `pair_chunk` gives it, in order.
 

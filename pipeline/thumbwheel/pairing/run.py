@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from thumbwheel.config import PairsConfig
+from thumbwheel.config import Config, PairsConfig
 from thumbwheel.errors import ConfigError
 from thumbwheel.pairing.candidates import (
     CandidateFiles,
@@ -19,17 +19,18 @@ from thumbwheel.pairing.candidates import (
     prompt_digests,
     whole_prompts,
 )
-from thumbwheel.pairing.chunks import DROPPED, pair_chunk
+from thumbwheel.pairing.chunks import DROPPED, ChunkRunner, pair_here
 from thumbwheel.pairing.draw import draw_pairs
 from thumbwheel.pairing.evidence import prompts_of, style_of, votes_about
 from thumbwheel.pairing.merge import merge_near_duplicates
+from thumbwheel.pairing.ray_tasks import pair_with_ray
 from thumbwheel.plugin_host import Plugins
 from thumbwheel.split import SplitMemory
 from thumbwheel.store import COMPARISONS_FILE, RATED_FILE, VOTES_FILE
 from thumbwheel.style import FEATURES
 from thumbwheel.tables import PAIRS
 
-__all__ = ["DRAWN", "Pairing", "pair_snapshot"]
+__all__ = ["DRAWN", "Pairing", "chunk_runner", "pair_snapshot"]
 
 DRAWN = PAIRS.append(pa.field("cluster_id", pa.string())).append(pa.field("held_out", pa.bool_()))
 """Pairs of the set: `tables.PAIRS`, the cluster of their prompt, and the side of the split."""
@@ -124,6 +125,11 @@ def _sides(pairs: pa.Table, fate: pa.ChunkedArray) -> pa.Table:
     return pa.concat_tables(both)
 
 
+def chunk_runner(config: Config) -> ChunkRunner:
+    """Return what pairs the chunks: this process, or tasks of Ray."""
+    return partial(pair_with_ray, config=config) if config.pairs.runner == "ray" else pair_here
+
+
 def pair_snapshot(
     snapshot: Path,
     plugins: Plugins,
@@ -133,6 +139,7 @@ def pair_snapshot(
     memory: SplitMemory,
     work: Path,
     earlier: Path | None = None,
+    runner: ChunkRunner = pair_here,
     progress: Callable[[float], None],
 ) -> Pairing:
     """Pair every prompt of a snapshot with the configured plugins, and draw the set.
@@ -149,6 +156,7 @@ def pair_snapshot(
         work: A directory for the candidates; one that is there already is replaced.
         earlier: The `work` of an earlier call: prompts that did not change since are not paired
             anew.
+        runner: Pairs the chunks, see `chunk_runner`.
         progress: Called with the share done, in [0, 1].
 
     Raises:
@@ -161,7 +169,7 @@ def pair_snapshot(
                 f"`pairs.balance` names {name!r}, which is no style feature; there are "
                 f"{', '.join(FEATURES)}"
             )
-    files = _candidates(snapshot, plugins, config, work, earlier, progress)
+    files = _candidates(snapshot, plugins, config, work, earlier, runner, progress)
     candidates = files.read("candidates", _IDENTITIES)
     prompts = prompts_of(files)
     assigned = memory.assign(
@@ -203,6 +211,7 @@ def _candidates(
     config: PairsConfig,
     work: Path,
     earlier: Path | None,
+    runner: ChunkRunner,
     progress: Callable[[float], None],
 ) -> CandidateFiles:
     """Write the candidates of every prompt: anew, or as they were where nothing has changed."""
@@ -220,8 +229,8 @@ def _candidates(
         if old and len(known):
             for part in old.of_prompts(known):
                 writer.add(part)
-        for done, some_rated, some_comparisons in whole_prompts(rated, comparisons, known):
-            writer.add(pair_chunk(some_rated, some_comparisons, plugins))
+        for done, chunk in runner(whole_prompts(rated, comparisons, known), plugins):
+            writer.add(chunk)
             progress(done)
     if not plugins.failed:
         writer.finish(digests, made_by)

@@ -1,8 +1,9 @@
 """MLflow, where candidates become model versions and one of them `@champion`.
 
 This folder is the only user of MLflow. `client` is what the cycle calls, `candidate` what is known
-about an adapter, `recording` how it is written down, `bundle` its files and their hashes,
-`connection` how MLflow is opened and how its errors read, `server` its local web page.
+about an adapter, `recording` how it is written down, `erasure` how texts are taken out again,
+`bundle` its files and their hashes, `connection` how MLflow is opened and how its errors read,
+`server` its local web page.
 """
 
 from thumbwheel.registry.candidate import Candidate

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from thumbwheel.errors import ModelError, StaleEvidenceError, ThumbwheelError
 from thumbwheel.registry.bundle import find_flaw
 from thumbwheel.registry.candidate import Candidate
 from thumbwheel.registry.connection import Connection, is_outage
+from thumbwheel.registry.erasure import compact, erase_texts, replace_pages
 from thumbwheel.registry.recording import BUNDLE_TAG, find_experiment, record_candidate
 
 __all__ = ["Champion", "Registry", "open_registry"]
@@ -49,6 +51,10 @@ class Registry:
         self._project = project
         self._experiment = experiment or project
         self._artifact_root = artifact_root.absolute()
+
+    def exists(self) -> bool:
+        """Return False when it is a local database that nobody has made yet."""
+        return self._connection.exists()
 
     # --- the champion --------------------------------------------------------------------------
 
@@ -183,6 +189,48 @@ class Registry:
                     f"{champion or 'the base model'}; run the cycle again to compare with that"
                 )
             client.set_registered_model_alias(self._project, _ALIAS, version)
+
+    # --- forgetting ----------------------------------------------------------------------------
+
+    def replace_page(self, candidate_id: str, name: str, page: str) -> None:
+        """Put a text in the place of an artifact of a candidate's runs, where they have it."""
+        with self._connection.client() as client:
+            replace_pages(client, self._experiment, candidate_id, name, page)
+
+    def erase_texts(
+        self,
+        without: Callable[[str], str],
+        *,
+        page: str,
+        is_in_page: Callable[[str], bool],
+        instead: str,
+        spared: Collection[str],
+    ) -> None:
+        """Take texts out of descriptions, tags and pages; then write a local database anew.
+
+        Args:
+            without: Returns a text without what is to go.
+            page: The name of the artifact that is a page.
+            is_in_page: Tells whether a page shows what is to go.
+            instead: What takes the place of such a page.
+            spared: Candidates whose pages are left as they are.
+
+        Raises:
+            UnavailableError: Another process works with the local database.
+        """
+        with self._connection.client() as client:
+            erase_texts(
+                client,
+                self._experiment,
+                self._project,
+                without,
+                name=page,
+                is_in_page=is_in_page,
+                instead=instead,
+                spared=spared,
+            )
+        if self._connection.database is not None:
+            compact(self._connection.database)
 
     # --- pages ---------------------------------------------------------------------------------
 

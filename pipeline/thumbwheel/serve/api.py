@@ -1,6 +1,7 @@
 """What others ask the store's owner over HTTP. Everything but the probes needs the bearer token."""
 
 import hmac
+import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,17 +9,22 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pyarrow as pa
-from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi import Body, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, Field, Json, TypeAdapter
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from thumbwheel.client import SourceState
-from thumbwheel.errors import InputError, ThumbwheelError
+from thumbwheel.config import VotesConfig
+from thumbwheel.errors import DataError, InputError, ThumbwheelError
 from thumbwheel.store import (
+    FATES,
+    Accounts,
+    EventState,
+    PluginCount,
     ReplayCounts,
     Snapshot,
     SourceCounts,
@@ -57,6 +63,19 @@ class ReplayRequest(BaseModel):
     """Which source's dead letters to read again; null is all."""
 
     source: str | None = None
+
+
+class SnapshotRequest(BaseModel):
+    """How much each vote counts, and the origin of the sources that are not of users."""
+
+    votes: VotesConfig = VotesConfig()
+    origins: dict[str, Literal["annotators", "ai"]] = {}
+
+
+class StateRequest(SnapshotRequest):
+    """Which event to look at."""
+
+    event_id: str
 
 
 class Probe(BaseModel):
@@ -126,6 +145,11 @@ def make_api(owner: Owner) -> FastAPI:
         """Return how every source fares."""
         return list(owner.states())
 
+    @api.get("/v1/plugin-counts", dependencies=secured)
+    def plugin_counts() -> list[PluginCount]:
+        """Return what plugins did to the events before they were stored."""
+        return owner.store.plugin_counts()
+
     @api.get("/v1/votes", dependencies=secured)
     def votes() -> VoteCounts:
         """Return what became of the votes."""
@@ -172,21 +196,46 @@ def make_api(owner: Owner) -> FastAPI:
             writer.write_table(rows)
         return Response(sink.getvalue().to_pybytes(), media_type=ARROW_STREAM)
 
-    @api.get("/v1/snapshot", dependencies=secured, response_class=FileResponse)
-    def snapshot() -> FileResponse:
-        """Return the rated completions of this moment as Parquet.
+    @api.post("/v1/events/state", dependencies=secured)
+    def event_state(request: StateRequest) -> EventState | None:
+        """Return where an event stands; null when nothing is known of it."""
+        return owner.store.event_state(request.event_id, request.votes, request.origins)
 
-        The header `Thumbwheel-Snapshot` says as JSON what it holds.
+    @api.post("/v1/accounts", dependencies=secured)
+    def accounts(
+        fates: Annotated[bytes, Body(media_type=ARROW_STREAM)],
+        policy: Annotated[Json[SnapshotRequest], Query()],
+    ) -> Accounts:
+        """Count everything that was received; the fates of rated completions come as Arrow."""
+        try:
+            table = pa.ipc.open_stream(fates).read_all().select(FATES.names).cast(FATES)
+        except (pa.ArrowException, KeyError) as error:
+            raise DataError(
+                f"the body must be an Arrow stream of completion_id and fate: {error}"
+            ) from error
+        return owner.store.accounts(table, policy.votes, policy.origins)
+
+    @api.post("/v1/snapshot", dependencies=secured, response_class=FileResponse)
+    def snapshot(request: SnapshotRequest) -> FileResponse:
+        """Return what raters hold at this moment: Parquet files in a tar archive.
+
+        The header `Thumbwheel-Snapshot` says as JSON what they hold.
         """
         folder = tempfile.TemporaryDirectory(dir=owner.scratch, prefix="snapshot-")
         try:
-            made = owner.store.snapshot(Path(folder.name) / "snapshot.parquet")
+            made = owner.store.snapshot(
+                Path(folder.name) / "snapshot", request.votes, request.origins
+            )
+            archive = Path(folder.name) / "snapshot.tar"
+            with tarfile.open(archive, "w") as tar:
+                for path in sorted(made.path.iterdir()):
+                    tar.add(path, path.name)
         except BaseException:
             folder.cleanup()
             raise
         return FileResponse(
-            made.path,
-            media_type="application/vnd.apache.parquet",
+            archive,
+            media_type="application/x-tar",
             headers={"Thumbwheel-Snapshot": TypeAdapter(Snapshot).dump_json(made).decode()},
             background=BackgroundTask(folder.cleanup),
         )

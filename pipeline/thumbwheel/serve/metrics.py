@@ -82,6 +82,10 @@ class Metrics(Collector):
             "events_duplicate": ("Events seen before.", [c.duplicates for c in counts]),
             "records_dropped": ("Records left out.", [c.dropped for c in counts]),
             "votes_expired": ("Votes whose answer never came.", [c.expired for c in counts]),
+            "records_forgotten": (
+                "Records about raters or generations that were forgotten.",
+                [c.forgotten for c in counts],
+            ),
         }
         for name, (text, values) in totals.items():
             yield _family(CounterMetricFamily, name, text, counts, values)

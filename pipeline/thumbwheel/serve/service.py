@@ -20,7 +20,7 @@ from thumbwheel.config import Config
 from thumbwheel.errors import DamagedStoreError, DiskFullError, ThumbwheelError
 from thumbwheel.ingest import Parsing, SourcePipeline, expire_parked, replay_dead_letters
 from thumbwheel.locks import only_one
-from thumbwheel.manager import PluginManager
+from thumbwheel.plugin_host import Plugins
 from thumbwheel.serve.api import Owner, make_api
 from thumbwheel.serve.metrics import Metrics
 from thumbwheel.serve.sources import DISK_FULL, SourceThread
@@ -38,7 +38,7 @@ _ANSWER_SECONDS = 3
 _log = structlog.get_logger("thumbwheel.serve")
 
 
-def serve(config: Config, plugins: PluginManager) -> None:
+def serve(config: Config, plugins: Plugins) -> None:
     """Hold the store and read every source until SIGTERM or SIGINT.
 
     Raises:
@@ -58,7 +58,7 @@ def serve(config: Config, plugins: PluginManager) -> None:
 
 
 class _Service:
-    def __init__(self, config: Config, plugins: PluginManager) -> None:
+    def __init__(self, config: Config, plugins: Plugins) -> None:
         self._config, self._plugins = config, plugins
         self._ending = threading.Event()
         self._failure: ThumbwheelError | None = None

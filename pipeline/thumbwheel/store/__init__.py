@@ -8,9 +8,15 @@ There is no primary key: with one, DuckDB scans all keys on every append. An eve
 received before (same `event_id`) is found in memory instead (see `seen`).
 """
 
+from thumbwheel.store.accounts import FATES, Accounts, EventState, StateCount
+from thumbwheel.store.forgetting import Found
+from thumbwheel.store.forgotten import Forgotten, Subject
+from thumbwheel.store.snapshot import COMPARISONS_FILE, RATED_FILE, VOTES_FILE
 from thumbwheel.store.store import Store
 from thumbwheel.store.values import (
     DeadLetter,
+    PluginCount,
+    Quarantined,
     ReplayCounts,
     Snapshot,
     SourceCounts,
@@ -19,11 +25,23 @@ from thumbwheel.store.values import (
 )
 
 __all__ = [
+    "COMPARISONS_FILE",
+    "FATES",
+    "RATED_FILE",
+    "VOTES_FILE",
+    "Accounts",
     "DeadLetter",
+    "EventState",
+    "Forgotten",
+    "Found",
+    "PluginCount",
+    "Quarantined",
     "ReplayCounts",
     "Snapshot",
     "SourceCounts",
+    "StateCount",
     "Store",
     "StoredDeadLetter",
+    "Subject",
     "VoteCounts",
 ]

@@ -6,8 +6,10 @@ to ask opens the file again.
 """
 
 import errno
+import os
+import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +22,7 @@ from thumbwheel.errors import BusyError, DataError, DiskFullError, UnavailableEr
 from thumbwheel.store.faults import explain, explain_opening, is_fatal
 from thumbwheel.store.migrations import migrate
 
-__all__ = ["Connection", "Database", "stream"]
+__all__ = ["Connection", "Database", "remove_store", "stream", "tune"]
 
 Connection: TypeAlias = Any
 """A `duckdb.DuckDBPyConnection`."""
@@ -30,15 +32,18 @@ MEMORY_LIMIT = "4GB"
 
 _CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 
-# No SQL, a user's least of all, reaches files, the network or settings. Checkpoints are made
-# between two batches only (see `Store.append`): one that DuckDB makes by itself may fail after the
-# commit that caused it has succeeded. Texts are packed with Zstandard: a checkpoint that tries
-# every method first takes twice as long, and the file gets no smaller.
-_SETTINGS = """
+# Checkpoints are made between two batches only (see `Store.append`): one that DuckDB makes by
+# itself may fail after the commit that caused it has succeeded. Texts are packed with Zstandard: a
+# checkpoint that tries every method first takes twice as long, and the file gets no smaller.
+_TUNING = """
 SET GLOBAL TimeZone = 'UTC';
 SET GLOBAL memory_limit = '{memory} bytes';
 SET GLOBAL checkpoint_threshold = '1000TB';
 SET GLOBAL force_compression = 'zstd';
+"""
+
+# No SQL, a user's least of all, reaches files, the network or settings.
+_LOCKS = """
 SET GLOBAL python_enable_replacements = false;
 SET GLOBAL enable_external_access = false;
 SET GLOBAL lock_configuration = true;
@@ -124,6 +129,42 @@ class Database:
         with self._borrow() as connection:
             connection.execute("CHECKPOINT")
 
+    def replace(self, written: Callable[[Path, Path], AbstractContextManager[None]]) -> None:
+        """Put another file in the place of this one: whole, or not at all.
+
+        Args:
+            written: Makes the file at its second argument from this one, which is its first. Nobody
+                has it open then, and its write-ahead log is empty; no other process can open it
+                before the block ends.
+
+        Raises:
+            BusyError: Another process has opened the file meanwhile.
+            DamagedStoreError: A block that was read is damaged.
+            DiskFullError: There is no space for a second file.
+            UnavailableError: The store was closed, or could not be read or written.
+        """
+        fresh = self.path.with_name(f".{self.path.name}.fresh")
+        self.checkpoint()
+        with self._changed:
+            connection = self._opened()
+            self._changed.wait_for(lambda: not self._borrowed)
+            connection.close()
+            self._connection, self._dead = None, True
+            remove_store(fresh)
+            try:
+                if self.log_size():
+                    raise UnavailableError(f"the store {self.path} could not be closed; try again")
+                with written(self.path, fresh):
+                    _sync(fresh)
+                    os.replace(fresh, self.path)
+                    _sync(self.path.parent)
+            except duckdb.Error as error:
+                raise explain_opening(error, self.path) from error
+            finally:
+                remove_store(fresh)
+            # What was spilled here by a process that was killed.
+            shutil.rmtree(self.path.with_name(self.path.name + ".tmp"), ignore_errors=True)
+
     def log_size(self) -> int:
         """Return the bytes in the write-ahead log."""
         return _size(self.path.with_name(self.path.name + ".wal"))
@@ -186,12 +227,8 @@ class Database:
                 _make(self.path)
             connection = duckdb.connect(str(self.path), config=_CONFIG)
             try:
-                ((memory,),) = connection.execute(
-                    "SELECT least(parse_formatted_bytes(?), "
-                    "parse_formatted_bytes(current_setting('memory_limit')))",
-                    [MEMORY_LIMIT],
-                ).fetchall()
-                connection.execute(_SETTINGS.format(memory=memory))
+                tune(connection)
+                connection.execute(_LOCKS)
                 migrate(connection, self.path)
             except BaseException:
                 connection.close()
@@ -205,6 +242,23 @@ class Database:
     def _release(self) -> None:
         with _open_files_lock:
             _open_files.discard(self._claim)
+
+
+def tune(connection: Connection) -> None:
+    """Set what fits a store's file, for all that the connection has open."""
+    ((memory,),) = connection.execute(
+        "SELECT least(parse_formatted_bytes(?), "
+        "parse_formatted_bytes(current_setting('memory_limit')))",
+        [MEMORY_LIMIT],
+    ).fetchall()
+    connection.execute(_TUNING.format(memory=memory))
+
+
+def remove_store(path: Path) -> None:
+    """Remove a store's file that nobody has open, and all that belongs to it."""
+    for suffix in (".wal", ""):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    shutil.rmtree(path.with_name(path.name + ".tmp"), ignore_errors=True)
 
 
 def _make(path: Path) -> None:
@@ -243,6 +297,14 @@ def stream(connection: Connection, query: str, rows: int) -> Iterator[pa.RecordB
     except (pa.ArrowException, OSError) as error:
         # Arrow's stream interface hands on the words of an error, not its type.
         raise duckdb.Error(str(error)) from error
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _size(path: Path) -> int:

@@ -96,7 +96,18 @@ CREATE TABLE expired_events (event_id VARCHAR NOT NULL, source VARCHAR NOT NULL)
 ALTER TABLE sources ADD COLUMN expired BIGINT DEFAULT 0;
 """
 
-_MIGRATIONS = (_VERSION_1, _VERSION_2)
+# Records about those who were forgotten are counted, and so is what plugins changed in events.
+_VERSION_3 = """
+ALTER TABLE sources ADD COLUMN forgotten BIGINT DEFAULT 0;
+CREATE TABLE plugin_counts (
+    source VARCHAR NOT NULL,
+    plugin VARCHAR NOT NULL,
+    what VARCHAR NOT NULL,
+    n BIGINT NOT NULL
+);
+"""
+
+_MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
 
 
 def migrate(connection: Any, path: Path) -> None:

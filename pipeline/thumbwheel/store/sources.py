@@ -4,12 +4,23 @@
 parked: votes whose answer has not come.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 
-from thumbwheel.store.database import Connection
-from thumbwheel.store.values import ReplayCounts, SourceCounts
+import pyarrow as pa
 
-__all__ = ["add_batch", "balance", "expire_parked", "move_resolved", "read_cursor"]
+from thumbwheel.store.database import Connection
+from thumbwheel.store.values import PluginCount, ReplayCounts, SourceCounts
+
+__all__ = [
+    "add_batch",
+    "add_plugin_counts",
+    "balance",
+    "expire_parked",
+    "move_resolved",
+    "plugin_counts",
+    "read_cursor",
+]
 
 _PARKED = """
 SELECT arrival, source, event_id, received_at
@@ -21,14 +32,14 @@ WHERE vote.completion_id IS NULL
 
 _BALANCE = f"""
 SELECT source, received, stored - coalesce(parked, 0), duplicates, dead_letters, dropped,
-       coalesce(parked, 0), expired
+       coalesce(parked, 0), expired, forgotten
 FROM sources LEFT JOIN (
     SELECT source, count(*) AS parked FROM ({_PARKED}) GROUP BY source
 ) USING (source)
 ORDER BY source
 """  # noqa: S608 - no user text: the query is put together from the constant above
 
-_COUNTED = ("source", "received", "stored", "duplicates", "dead_letters", "dropped")
+_COUNTED = ("source", "received", "stored", "duplicates", "dead_letters", "dropped", "forgotten")
 
 # An upsert takes three times as long.
 _ADD_BATCH = """
@@ -38,13 +49,15 @@ UPDATE sources SET
     stored = stored + $stored,
     duplicates = duplicates + $duplicates,
     dead_letters = dead_letters + $dead_letters,
-    dropped = dropped + $dropped
+    dropped = dropped + $dropped,
+    forgotten = forgotten + $forgotten
 WHERE source = $source
 """
 
 _FIRST_BATCH = """
-INSERT INTO sources (source, cursor, received, stored, duplicates, dead_letters, dropped)
-VALUES ($source, $cursor, $received, $stored, $duplicates, $dead_letters, $dropped)
+INSERT INTO sources
+    (source, cursor, received, stored, duplicates, dead_letters, dropped, forgotten)
+VALUES ($source, $cursor, $received, $stored, $duplicates, $dead_letters, $dropped, $forgotten)
 """
 
 _MOVE_RESOLVED = """
@@ -52,8 +65,17 @@ UPDATE sources SET
     dead_letters = dead_letters - ?,
     stored = stored + ?,
     duplicates = duplicates + ?,
-    dropped = dropped + ?
+    dropped = dropped + ?,
+    forgotten = forgotten + ?
 WHERE source = ?
+"""
+
+_COUNT_PLUGINS = """
+UPDATE plugin_counts SET n = plugin_counts.n + counted.n FROM counted
+WHERE (plugin_counts.source, plugin_counts.plugin, plugin_counts.what)
+    = (counted.source, counted.plugin, counted.what);
+INSERT INTO plugin_counts BY NAME
+SELECT * FROM counted ANTI JOIN plugin_counts USING (source, plugin, what);
 """
 
 _EXPIRE = """
@@ -88,8 +110,29 @@ def move_resolved(
     connection: Connection, source: str, n_resolved: int, counts: ReplayCounts
 ) -> None:
     """Count resolved dead letters as what they became."""
-    moved = [n_resolved, counts.stored, counts.duplicates, counts.dropped]
+    moved = [n_resolved, counts.stored, counts.duplicates, counts.dropped, counts.forgotten]
     connection.execute(_MOVE_RESOLVED, [*moved, source])
+
+
+def add_plugin_counts(
+    connection: Connection, source: str, counts: Mapping[str, Mapping[str, int]]
+) -> None:
+    """Count what plugins did to a batch: name -> what -> how many."""
+    rows = [
+        {"source": source, "plugin": plugin, "what": what, "n": n}
+        for plugin, done in counts.items()
+        for what, n in done.items()
+        if n
+    ]
+    if rows:
+        connection.register("counted", pa.Table.from_pylist(rows))
+        connection.execute(_COUNT_PLUGINS)
+
+
+def plugin_counts(connection: Connection) -> list[PluginCount]:
+    """Return what plugins did to events, over all that was received."""
+    rows = connection.execute("SELECT * FROM plugin_counts ORDER BY ALL").fetchall()
+    return [PluginCount(*row) for row in rows]
 
 
 def expire_parked(connection: Connection, before: datetime) -> int:

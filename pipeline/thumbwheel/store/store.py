@@ -4,18 +4,23 @@ import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 import pyarrow as pa
 
-from thumbwheel.store import letters, sources
+from thumbwheel.config import VotesConfig
+from thumbwheel.store import accounts, forgetting, letters, sources
+from thumbwheel.store.accounts import Accounts, EventState
 from thumbwheel.store.database import Connection, Database, stream
+from thumbwheel.store.forgetting import Found
+from thumbwheel.store.forgotten import Forgotten, Subject
 from thumbwheel.store.query import run_query
-from thumbwheel.store.rated import count_votes, write_snapshot
 from thumbwheel.store.seen import Digests, SeenEvents, digests_of
+from thumbwheel.store.snapshot import write_snapshot
 from thumbwheel.store.values import (
     DeadLetter,
+    PluginCount,
     ReplayCounts,
     Snapshot,
     SourceCounts,
@@ -23,6 +28,7 @@ from thumbwheel.store.values import (
     VoteCounts,
 )
 from thumbwheel.store.verify import verify
+from thumbwheel.store.votes import count_votes
 
 __all__ = ["Store"]
 
@@ -40,15 +46,24 @@ class Store:
     Every method may raise `DamagedStoreError` (it met a damaged block) and `UnavailableError` (the
     store was closed, or has no memory or disk space left).
 
+    Attributes:
+        forgotten: Whose records are left out.
+
     Raises:
         BusyError: The file is open already, here or in another process.
         DamagedStoreError: The file is damaged.
-        DataError: The file is not a store, cannot be made, or was written by a newer Thumbwheel.
+        DataError: The file is not a store, cannot be made, or was written by a newer Thumbwheel;
+            or the key beside it is missing.
         DiskFullError: There is no space to make it.
     """
 
     def __init__(self, path: Path) -> None:
         self._database = Database(path)
+        try:
+            self.forgotten = Forgotten(path.parent / "forgotten")
+        except BaseException:
+            self._database.close()
+            raise
         self._writing = threading.RLock()
         self._seen = SeenEvents()
         self._arrival = 0
@@ -82,6 +97,11 @@ class Store:
         with self._database.reading() as connection:
             return sources.balance(connection)
 
+    def plugin_counts(self) -> list[PluginCount]:
+        """Return what plugins did to the events before they were stored."""
+        with self._database.reading() as connection:
+            return sources.plugin_counts(connection)
+
     def vote_counts(self) -> VoteCounts:
         """Return what became of the stored votes."""
         with self._database.reading() as connection:
@@ -111,17 +131,42 @@ class Store:
         with self._database.reading() as connection:
             return letters.letters_behind(connection, source, after_id, limit)
 
-    def snapshot(self, path: Path) -> Snapshot:
-        """Write the rated completions to a new Parquet file and return what it holds.
+    def snapshot(self, path: Path, policy: VotesConfig, origins: Mapping[str, str]) -> Snapshot:
+        """Write what raters hold to a new directory and return what is in it.
 
         The digest identifies the content: it does not depend on the order of arrival, only on who
-        holds which opinion now. The same goes for the bytes of the file.
+        holds which opinion now.
+
+        Args:
+            path: The directory; one that is there already is replaced.
+            policy: How much each vote counts.
+            origins: The origin of each source that is not of users.
 
         Raises:
-            DiskFullError: There is no space left for the file.
+            DiskFullError: There is no space left for the files.
         """
         with self._database.reading() as connection:
-            return write_snapshot(connection, path)
+            return write_snapshot(connection, path, policy, origins)
+
+    def accounts(
+        self, fates: pa.Table, policy: VotesConfig, origins: Mapping[str, str]
+    ) -> Accounts:
+        """Count everything that was received, each event once, by what became of it.
+
+        Args:
+            fates: `accounts.FATES`: what became of the rated completions.
+            policy: How much each vote counts, as for the snapshot that the fates came from.
+            origins: The origin of each source that is not of users.
+        """
+        with self._database.reading() as connection:
+            return accounts.take_stock(connection, fates, policy, origins)
+
+    def event_state(
+        self, event_id: str, policy: VotesConfig, origins: Mapping[str, str]
+    ) -> EventState | None:
+        """Return where an event stands, or None when nothing is known of it."""
+        with self._database.reading() as connection:
+            return accounts.event_state(connection, event_id, policy, origins)
 
     def query(self, sql: str, *, max_rows: int, timeout_seconds: float) -> pa.Table:
         """Return the first rows of one SELECT of a user's.
@@ -163,6 +208,7 @@ class Store:
         cursor: str,
         received: int,
         now: datetime,
+        plugin_counts: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
     ) -> SourceCounts:
         """Commit one batch with its cursor; return what became of it.
 
@@ -174,6 +220,7 @@ class Store:
             received: Records in the batch, readable or not. Those that are neither an event nor a
                 dead letter were dropped by a plugin.
             now: The time to note with what was received.
+            plugin_counts: What plugins did to the events: name -> what -> how many.
 
         Raises:
             DiskFullError: Nothing of the batch was stored.
@@ -182,18 +229,21 @@ class Store:
             # Before the batch, so that a batch that was committed never looks like a failure.
             if self._database.log_size() > _CHECKPOINT_BYTES:
                 self._database.checkpoint()
+            kept, kept_letters = self._screen(events, dead_letters)
             with self._database.writing() as connection:
-                new = self._insert_new(connection, source, events, now)
-                letters.insert_letters(connection, source, dead_letters, now)
+                new = self._insert_new(connection, source, kept, now)
+                letters.insert_letters(connection, source, kept_letters, now)
                 counts = SourceCounts(
                     source,
                     received=received,
                     stored=len(new),
-                    duplicates=len(events) - len(new),
-                    dead_letters=len(dead_letters),
+                    duplicates=len(kept) - len(new),
+                    dead_letters=len(kept_letters),
                     dropped=received - len(events) - len(dead_letters),
+                    forgotten=len(events) - len(kept) + len(dead_letters) - len(kept_letters),
                 )
                 sources.add_batch(connection, counts, cursor)
+                sources.add_plugin_counts(connection, source, plugin_counts)
             self._remember(new)
         return counts
 
@@ -205,6 +255,7 @@ class Store:
         reasons: Mapping[int, str],
         *,
         now: datetime,
+        plugin_counts: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
     ) -> ReplayCounts:
         """Put events in the place of dead letters that can be read now; all or nothing.
 
@@ -215,6 +266,7 @@ class Store:
             resolved: Ids of letters that could be read.
             reasons: Why each of the others could not, by id.
             now: The time to note with the events.
+            plugin_counts: See `append`.
 
         Raises:
             DataError: One of the letters has been resolved already.
@@ -223,14 +275,17 @@ class Store:
             with self._database.writing() as connection:
                 letters.delete_letters(connection, source, resolved)
                 letters.update_reasons(connection, source, reasons)
-                new = self._insert_new(connection, source, events, now)
+                kept, _ = self._screen(events)
+                new = self._insert_new(connection, source, kept, now)
                 counts = ReplayCounts(
                     stored=len(new),
-                    duplicates=len(events) - len(new),
+                    duplicates=len(kept) - len(new),
                     dropped=len(resolved) - len(events),
                     still_dead=len(reasons),
+                    forgotten=len(events) - len(kept),
                 )
                 sources.move_resolved(connection, source, len(resolved), counts)
+                sources.add_plugin_counts(connection, source, plugin_counts)
             self._remember(new)
         return counts
 
@@ -242,6 +297,26 @@ class Store:
         with self._writing, self._database.writing() as connection:
             return sources.expire_parked(connection, before)
 
+    def find(self, subject: Subject) -> Found:
+        """Return what is stored of a rater or a generation."""
+        with self._database.reading() as connection:
+            return forgetting.find(connection, subject)
+
+    def remove(self, subject: Subject) -> None:
+        """Write the file anew without what is stored of a rater or a generation.
+
+        It is written anew even when nothing is stored of them: what was deleted before, such as
+        votes that expired, is still in it. Remember them in `forgotten` first.
+
+        Raises:
+            BusyError: Another process has opened the file meanwhile; nothing was changed.
+            DiskFullError: There is no space for a second file; nothing was changed.
+        """
+        with self._writing:
+            self._database.replace(
+                lambda old, fresh: forgetting.written_without(old, fresh, subject)
+            )
+
     def checkpoint(self) -> None:
         """Move what is in the write-ahead log into the file.
 
@@ -250,6 +325,15 @@ class Store:
         """
         with self._writing:
             self._database.checkpoint()
+
+    def _screen(
+        self, events: pa.Table, dead_letters: Sequence[DeadLetter] = ()
+    ) -> tuple[pa.Table, Sequence[DeadLetter]]:
+        """Leave out what is about those who were forgotten."""
+        if not len(self.forgotten):
+            return events, dead_letters
+        kept = [letter for letter in dead_letters if not self.forgotten.is_named_in(letter.raw)]
+        return self.forgotten.screen(events), kept
 
     def _insert_new(
         self, connection: Connection, source: str, events: pa.Table, now: datetime

@@ -1,11 +1,14 @@
 """What the store takes and gives: frozen values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 __all__ = [
     "DeadLetter",
+    "PluginCount",
+    "Quarantined",
     "ReplayCounts",
     "Snapshot",
     "SourceCounts",
@@ -49,6 +52,8 @@ class SourceCounts:
         parked: Votes that wait for their answer. What `Store.append` returns does not tell them
             from the stored.
         expired: Votes that waited too long for their answer and were deleted.
+        forgotten: Records about raters or generations that were forgotten: left out when they
+            came, or removed since.
     """
 
     source: str
@@ -59,6 +64,7 @@ class SourceCounts:
     dropped: int = 0
     parked: int = 0
     expired: int = 0
+    forgotten: int = 0
 
     def __add__(self, other: "SourceCounts") -> "SourceCounts":
         """Return the sum of two batches of the same source."""
@@ -71,7 +77,18 @@ class SourceCounts:
             self.dropped + other.dropped,
             self.parked + other.parked,
             self.expired + other.expired,
+            self.forgotten + other.forgotten,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class PluginCount:
+    """How often a plugin did something to the events of a source, such as redact an address."""
+
+    source: str
+    plugin: str
+    what: str
+    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +99,7 @@ class ReplayCounts:
     duplicates: int = 0
     dropped: int = 0
     still_dead: int = 0
+    forgotten: int = 0
 
     def __add__(self, other: "ReplayCounts") -> "ReplayCounts":
         """Return the sum of two batches."""
@@ -90,14 +108,17 @@ class ReplayCounts:
             self.duplicates + other.duplicates,
             self.dropped + other.dropped,
             self.still_dead + other.still_dead,
+            self.forgotten + other.forgotten,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class VoteCounts:
-    """What became of the stored votes: votes = superseded + withdrawn + parked + counted.
+    """What became of the stored votes: `votes` is the sum of all the others.
 
-    A parked vote waits for its answer; a superseded one was changed by the same rater later.
+    A parked vote waits for its answer; a superseded one was changed by the same rater later. Only
+    a snapshot leaves votes out by policy: those of raters in quarantine, and those beyond a
+    rater's budget.
     """
 
     votes: int
@@ -105,11 +126,29 @@ class VoteCounts:
     withdrawn: int
     parked: int
     counted: int
+    quarantined: int = 0
+    over_budget: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A rater whose votes are left out, and why."""
+
+    rater_id: str
+    n_votes: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The rated completions of one moment, as Parquet (`tables.RATED`, sorted by prompt)."""
+    """What raters hold at one moment, as a directory of Parquet files.
+
+    - `rated.parquet`: `tables.RATED`, sorted by prompt and completion.
+    - `comparisons.parquet`: `tables.COMPARISONS`, sorted likewise.
+    - `votes.parquet`: `tables.VOTES` about the texts of prompts that have several.
+
+    `path` is the directory.
+    """
 
     path: Path
     digest: str
@@ -117,3 +156,4 @@ class Snapshot:
     n_prompts: int
     n_completions: int
     votes: VoteCounts
+    quarantined: Sequence[Quarantined] = ()

@@ -19,7 +19,8 @@ WITH held AS (
     SELECT source, count(*) AS n FROM expired_events GROUP BY source
 )
 SELECT source,
-       received - (stored + duplicates + sources.dead_letters + dropped + expired),
+       received - (
+           stored + duplicates + sources.dead_letters + dropped + expired + forgotten),
        stored - coalesce(held.n, 0),
        sources.dead_letters - coalesce(letters.n, 0),
        expired - coalesce(expired_votes.n, 0)
