@@ -105,7 +105,7 @@ def test_the_balance_is_what_status_shows():
     """The terms of the page's equation are the columns of `thumbwheel status`."""
     (equation,) = re.findall(r"^ {4}(received = .*)$", PAGE, re.MULTILINE)
     terms = re.findall(r"[a-z]+(?: [a-z]+)*", equation)
-    counts = SourceCounts("s", 28, 1, 2, 3, 4, 5, 13)
+    counts = SourceCounts("s", 34, 1, 2, 3, 4, 5, 13, 6)
     output = StringIO()
     console = Console(file=output, width=200)
     print_status(console, [counts], [], [], VoteCounts(0, 0, 0, 0, 0), [], None, [])

@@ -14,6 +14,7 @@ from thumbwheel.cli.annotate_commands import annotate_commands
 from thumbwheel.cli.audit_commands import audit_commands
 from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, make_console
 from thumbwheel.cli.plugin_commands import plugin_commands
+from thumbwheel.cli.privacy_commands import privacy_commands
 from thumbwheel.cli.store_commands import store_commands
 from thumbwheel.cli.yield_commands import yield_commands
 from thumbwheel.config import PluginConfig, load_config
@@ -218,3 +219,4 @@ app.add_typer(audit_commands)
 app.add_typer(yield_commands)
 app.add_typer(annotate_commands)
 app.add_typer(store_commands)
+app.add_typer(privacy_commands)
