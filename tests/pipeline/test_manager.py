@@ -6,7 +6,7 @@ import pytest
 from thumbwheel.config import PluginConfig, SourceConfig
 from thumbwheel.errors import ConfigError, PluginError
 from thumbwheel.manager import PluginManager, load_connector
-from thumbwheel.tables import PAIRS, RATED
+from thumbwheel.tables import COMPARISONS, PAIRS, RATED
 
 HEAD = """
 import pyarrow as pa
@@ -121,15 +121,15 @@ def test_broken_plugins_are_refused_when_loaded(load, body, message):
 def test_bad_results_name_the_plugin(load, returned, message):
     """What a plugin returns is checked against its contract."""
     with pytest.raises(PluginError, match=message):
-        load(pairing(returned)).make_pairs(RATED_ROWS)
+        load(pairing(returned)).make_pairs(RATED_ROWS, COMPARISONS.empty_table())
 
 
 def test_the_first_listed_plugin_owns_a_pair(load):
     """Two plugins that name the same two answers give one pair, the first one's."""
     body = pairing(proposal(), "P") + pairing(proposal("b", "a"), "Q")
-    (row,) = load(body, "P", "Q").make_pairs(RATED_ROWS).to_pylist()
+    (row,) = load(body, "P", "Q").make_pairs(RATED_ROWS, COMPARISONS.empty_table()).to_pylist()
     assert (row["plugin"], row["chosen_id"]) == ("P", "a")
-    (row,) = load(body, "Q", "P").make_pairs(RATED_ROWS).to_pylist()
+    (row,) = load(body, "Q", "P").make_pairs(RATED_ROWS, COMPARISONS.empty_table()).to_pylist()
     assert (row["plugin"], row["chosen_id"]) == ("Q", "b")
 
 

@@ -101,7 +101,7 @@ def test_reasons_and_positions_cannot_steer_the_terminal():
     votes = VoteCounts(0, 0, 0, 0, 0)
     texts = [
         printed(print_dead_letters, [letter], None, width=200),
-        printed(print_status, [], [], votes, [(HOSTILE, 1, HOSTILE)], None, [], width=200),
+        printed(print_status, [], [], [], votes, [(HOSTILE, 1, HOSTILE)], None, [], width=200),
     ]
     for text in texts:
         assert text.count(SHOWN) == 2

@@ -115,7 +115,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_nothing_survives_in_json(value):
     """However deep it is, as a text, a key or a number; the rest keeps its shape and its size."""
     events = Redact().process_events(table(row(metadata=json.dumps({"k": value}))))
@@ -214,8 +214,8 @@ def test_no_canary_in_the_store(config):
         b'{"completion":"no prompt for <EMAIL_ADDRESS>"}',
         b"not JSON <EMAIL_ADDRESS>",
     ]
-    # Seven texts of each event.
-    assert (counted.plugin, counted.what, counted.n) == ("redact", "EMAIL_ADDRESS", 50 * 7)
+    # Six texts of each event.
+    assert (counted.plugin, counted.what, counted.n) == ("redact", "EMAIL_ADDRESS", 50 * 6)
 
 
 def test_the_canary_would_be_seen(config):
