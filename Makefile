@@ -20,7 +20,7 @@ demo: $(VENV)/.installed
 test: check
 
 check: lint
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff format --check

@@ -1,6 +1,13 @@
-"""Settings that must stand before torch is imported."""
+"""Settings for every test."""
 
 import os
 
+from hypothesis import settings
+
 # As the command line sets it: torch's threads block instead of spinning while they wait.
+# This must stand before torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Other tests run beside, so time says nothing about a test.
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")

@@ -88,8 +88,9 @@ class VotesConfig(_Section):
     Attributes:
         half_life_days: A vote that is so many days older than the newest counts half; None never
             fades. A vote without a time counts as the newest.
-        max_rater_share: A rater's votes count at most this share of all votes together, or half as
-            much again as an equal share where there are few raters.
+        max_rater_share: A rater's budget: at most this share of all votes, or half as much again
+            as an equal share where there are few raters. Votes beyond it do not count; a rater
+            with five times as many is left out.
         quarantine_constant: Leave out raters who always vote the same, when chance cannot explain
             it.
         burst_votes: Leave out raters who cast so many votes at different moments within

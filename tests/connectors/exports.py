@@ -77,6 +77,7 @@ def store_export(
         sorted(
             (row["prompt"][-1]["content"], row["completion"], row["n_up"], row["n_down"])
             for row in rated
+            if row["n_up"] + row["n_down"]
         ),
         events.to_pylist(),
         reasons,

@@ -76,6 +76,8 @@ class Project:
             "withdrawn": 0,
             "parked": UNANSWERED,
             "counted": 2 * ANSWERS,
+            "quarantined": 0,
+            "over_budget": 0,
         }
         with RemoteStore(self.owner.url, self.owner.token) as store:
             snapshot = store.snapshot(self.folder / "asked", VotesConfig(), {})

@@ -62,8 +62,8 @@ def test_a_vote_fades_by_half_in_a_half_life(store, tmp_path):
     assert {row["n_up"] for row in whole.values()} == {1}
 
 
-def test_one_rater_with_very_many_votes_has_a_budget(store, tmp_path):
-    """Of 1,000 votes of one rater beside 400 others', about as many count as 1.5 equal shares."""
+def busy(n_busy, comparison):
+    """Return 200 votes of 40 raters on 50 texts, and `n_busy` of one rater, and the texts."""
     texts = [f"t{n}" for n in range(50)]
     others = [
         vote(
@@ -72,24 +72,55 @@ def test_one_rater_with_very_many_votes_has_a_budget(store, tmp_path):
             rater_id=f"r{n % 40}",
             score=1 - n % 2 * 2,
         )
-        for n in range(400)
+        for n in range(200)
     ]
-    flood = [
-        vote(event_id=f"f{n}", generation_id=texts[n % 50], comparison_id=f"{n}", rater_id="flood",
-             score=1 - n % 2 * 2)
-        for n in range(1000)
-    ]  # fmt: skip
-    append(store, *answers(*texts), *others, *flood)
+    own = [
+        vote(
+            event_id=f"f{n}",
+            generation_id=texts[n % 50],
+            comparison_id=comparison(n),
+            rater_id="busy",
+            score=1 - n % 2 * 2,
+        )
+        for n in range(n_busy)
+    ]
+    return [*answers(*texts), *others, *own]
+
+
+@pytest.mark.parametrize(("comparison", "kept"), [(str, 9), (lambda n: "all in one", 0)])
+def test_one_rater_with_many_votes_has_a_budget(store, tmp_path, comparison, kept):
+    """Of 40 votes beside 200 of 40 others, 1.5 equal shares count; a comparison counts whole."""
+    append(store, *busy(40, comparison))
     snapshot = take_snapshot(store, tmp_path / "s", max_rater_share=0.01)
-    budget = -(-3 * 1200 // (2 * 41))  # one and a half equal shares of 41 raters, rounded up
     counted = [row["rater"] for row in votes(snapshot)]
-    assert counted.count("rater:flood") == budget
-    assert len(counted) - budget == len({(n % 50, n % 40) for n in range(400)})
-    assert snapshot.votes.over_budget == 1000 - budget
-    assert snapshot.votes.votes == 1400
-    # The same votes count, whatever else was ever said.
+    assert (counted.count("rater:busy"), len(counted)) == (kept, 200 + kept)
+    assert snapshot.votes.over_budget == 40 - kept
+    assert snapshot.votes.votes == 240
     again = take_snapshot(store, tmp_path / "again", max_rater_share=0.01)
     assert sorted(map(str, votes(again))) == sorted(map(str, votes(snapshot)))
+
+
+def test_a_flood_is_left_out_whole(store, tmp_path):
+    """A thousand votes of one rater are far beyond the budget: none of them counts."""
+    append(store, *busy(1000, str))
+    snapshot = take_snapshot(store, tmp_path / "s", max_rater_share=0.01)
+    (who,) = snapshot.quarantined
+    assert who.rater_id == "busy"
+    assert who.reason == "1,000 votes, more than five times a rater's budget"
+    assert len(votes(snapshot)) == 200
+
+
+def test_few_raters_may_be_unequal(store, tmp_path):
+    """Of five raters one may have cast nearly everything, and keeps half as much again."""
+    events = busy(0, str)[:50] + [
+        vote(event_id=f"{n}", generation_id=f"t{n % 50}", rater_id=f"r{max(0, n - 45)}",
+             score=1 - n % 2 * 2)
+        for n in range(50)
+    ]  # fmt: skip
+    append(store, *events)
+    snapshot = take_snapshot(store, tmp_path / "s", max_rater_share=0.01)
+    assert not snapshot.quarantined
+    assert [row["rater"] for row in votes(snapshot)].count("rater:r0") == 15
 
 
 def test_a_rater_who_always_votes_up_is_quarantined(store, tmp_path):

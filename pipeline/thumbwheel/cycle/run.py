@@ -238,10 +238,10 @@ class _Turn:
             self._config.dataset,
             provenance,
         )
-        shutil.rmtree(home / "pairing", ignore_errors=True)
-        work.rename(home / "pairing")
         if not (dataset.n_train and dataset.n_eval):
             raise DataError(_no_pairs(dataset, pairing))
+        shutil.rmtree(home / "pairing", ignore_errors=True)
+        work.rename(home / "pairing")
         self._observer.done(
             f"{dataset.n_train:,} pairs to train on, {dataset.n_eval:,} held out "
             f"({dataset.n_eval_prompts:,} prompts)"

@@ -1,5 +1,6 @@
 """Everything the demo needs: a planted world's feedback, a tiny model, a configuration."""
 
+from dataclasses import fields
 from pathlib import Path
 
 from thumbwheel.demo.tiny_model import build_tiny_model
@@ -37,7 +38,7 @@ max_per_prompt = 6
 max_per_cluster = 6
 
 [audit]                         # politeness is to be learnt, and it shows in these
-intended = ["exclamations", "hedges", "sentiment"]
+intended = ["exclamations", "sentiment"]
 
 [dataset]
 held_out = 0.3
@@ -65,6 +66,7 @@ guards = [
     {{ metric = "length", max_drop = 0.25, max_rise = 0.25, relative = true }},
     {{ metric = "chosen_log_perplexity", max_rise = 0.2 }},
     {{ metric = "right_answer", max_drop = 0.15 }},
+    {{ metric = "preferred_style", max_drop = 0.15 }},
 ]
 """
 
@@ -82,14 +84,9 @@ def prepare_demo(directory: Path, options: WorldOptions, observer: Observer) -> 
         The configuration's path.
     """
     changed = {
-        name: value
-        for name, value in (
-            ("noise", options.noise),
-            ("length-confound", options.length_confound),
-            ("spam", options.spam_raters),
-            ("missing", options.missing_sides),
-        )
-        if value
+        knob.name.replace("_", "-"): getattr(options, knob.name)
+        for knob in fields(options)
+        if knob.name != "seed" and getattr(options, knob.name) != knob.default
     }
     world = "-".join(
         [f"seed-{options.seed}", *(f"{name}-{value:g}" for name, value in changed.items())]

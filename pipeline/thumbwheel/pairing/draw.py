@@ -46,7 +46,8 @@ def draw_pairs(
     Candidates are taken by a weighted random order (Efraimidis & Spirakis 2006: the key u^(1/w)),
     where the weight is how likely balancing would keep a pair, times how much surer than a coin its
     confidence is; u is a hash of the pair's identity. Caps take the first of that order. What is
-    left is thinned by systematic sampling until chosen and rejected have the same style on average.
+    left is thinned by another hash, so that chosen and rejected have the same style on average. A
+    pair stays or goes by itself: a few votes more change few other pairs.
 
     Args:
         candidates: `pair_id`, `prompt_id`, `chosen_id`, `rejected_id`, `confidence`, `origin`.
@@ -61,7 +62,7 @@ def draw_pairs(
         return Draw(pa.array(reasons, pa.string()), ())
     keep = balance_probabilities(style, min_kept=_LEAST_KEPT).probabilities
     surer = 2 * candidates["confidence"].to_numpy() - 1
-    key = np.log(_uniform(candidates["pair_id"])) / (keep * surer)
+    key = np.log(_uniform(candidates["pair_id"], 0)) / (keep * surer)
     order = np.argsort(-key, kind="stable")
 
     for groups, limit, of_what in (
@@ -82,7 +83,8 @@ def draw_pairs(
 
     left = np.flatnonzero(reasons == None)  # noqa: E711
     balance = balance_probabilities(style[left], min_kept=_LEAST_KEPT)
-    reasons[left[~_systematic(style[left], balance.probabilities, key[left])]] = (
+    chance = _uniform(candidates["pair_id"], 12)[left]
+    reasons[left[chance >= balance.probabilities]] = (
         "left out to balance the style of chosen and rejected"
     )
     unbalanced = [
@@ -91,10 +93,10 @@ def draw_pairs(
     return Draw(pa.array(reasons, pa.string()), unbalanced)
 
 
-def _uniform(identities: pa.ChunkedArray) -> Floats:
-    """Return numbers in (0, 1) that follow from identities of hexadecimal digits."""
-    heads = pc.utf8_slice_codeunits(identities, 0, 12).to_pylist()
-    return (np.array([int(head, 16) for head in heads], dtype=np.float64) + 0.5) / 16**12
+def _uniform(identities: pa.ChunkedArray, start: int) -> Floats:
+    """Return numbers in (0, 1) that follow from twelve hexadecimal digits of identities."""
+    digits = pc.utf8_slice_codeunits(identities, start, start + 12).to_pylist()
+    return (np.array([int(text, 16) for text in digits], dtype=np.float64) + 0.5) / 16**12
 
 
 def _rank_within(groups: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
@@ -139,13 +141,3 @@ def _over_rater_caps(
             used = np.cumsum(share[own])
             over[pair[own[used > cap + 1e-9]]] = True
     return over
-
-
-def _systematic(style: Floats, probabilities: Floats, key: Floats) -> npt.NDArray[np.bool_]:
-    """Keep each with its probability, evenly along the first feature (Madow 1949)."""
-    first = style[:, 0] if style.shape[1] else np.zeros(len(style))
-    order = np.lexsort((key, first))
-    steps = np.floor(np.cumsum(probabilities[order]) + 0.5)
-    kept = np.empty(len(style), bool)
-    kept[order] = np.diff(steps, prepend=0) > 0
-    return kept

@@ -133,20 +133,25 @@ WHERE span <= to_milliseconds((1000 * $seconds)::BIGINT)
 GROUP BY rater
 """
 
+_BUDGET = "ceil(greatest($share, 1.5 / greatest(count(*), 1)) * sum(n))"
+
+# So many votes are hardly one person's: even the few that the budget leaves would move pairs.
+_FLOODS = f"""
+SELECT rater, n FROM raters
+WHERE starts_with(rater, 'rater:') AND n > 5 * (SELECT {_BUDGET} FROM raters)
+"""  # noqa: S608
+
 _WEIGHED = f"""
 CREATE TEMP TABLE votes AS
 WITH kept AS (SELECT * FROM cast_votes ANTI JOIN quarantined USING (rater)),
-budget AS (
-    SELECT ceil(greatest($share, 1.5 / greatest(count(*), 1)) * sum(n)) AS most
-    FROM raters ANTI JOIN quarantined USING (rater)
-),
+budget AS (SELECT {_BUDGET} AS most FROM raters ANTI JOIN quarantined USING (rater)),
 busy AS (SELECT rater FROM raters, budget WHERE n > most),
 within AS (
     SELECT * FROM kept ANTI JOIN busy USING (rater)
     UNION ALL
     SELECT * FROM kept SEMI JOIN busy USING (rater)
     WHERE origin = 'users'
-    QUALIFY rank() OVER (
+    QUALIFY count(*) OVER (
         PARTITION BY rater ORDER BY md5(coalesce(comparison_id, event_id))
     ) <= (SELECT most FROM budget)
     UNION ALL
@@ -297,6 +302,9 @@ def weigh_votes(
 
 def _quarantined(connection: Connection, policy: VotesConfig) -> list[Quarantined]:
     found = {}
+    share = {"share": policy.max_rater_share}
+    for rater, n_votes in connection.execute(_FLOODS, share).fetchall():
+        found[rater] = (n_votes, f"{n_votes:,} votes, more than five times a rater's budget")
     if policy.burst_votes is not None:
         limits = {"votes": policy.burst_votes, "seconds": policy.burst_seconds}
         reason = f"{policy.burst_votes} votes within {policy.burst_seconds:g} seconds"
