@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,7 @@ def quality(n_up: float, n_down: float) -> float:
     return (1 + n_up) / (2 + n_up + n_down)
 
 
-@lru_cache(maxsize=None)
+@cache
 def sureness(n_up: float, n_down: float, other_up: float, other_down: float) -> float:
     """Return P(chosen is better)."""
     return round(float(probability_better([n_up], [n_down], [other_up], [other_down])[0]), 9)
@@ -216,7 +216,7 @@ def with_python(path: Path) -> Pairs:
         counts[1] += (1 - mean) / 2
     pairs = set()
     for completions in rated.values():
-        ranked = sorted(completions, key=lambda c: (quality(*completions[c]), c))  # noqa: B023
+        ranked = sorted(completions, key=lambda c: (quality(*completions[c]), c))
         best, worst = ranked[-1], ranked[0]
         if (
             quality(*completions[best]) > quality(*completions[worst])
