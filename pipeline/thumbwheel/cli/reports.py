@@ -152,6 +152,8 @@ def _print_flow(console: Console, report: CycleReport) -> None:
             "changed later by the same rater": votes["superseded"],
             "withdrawn": votes["withdrawn"],
             "waiting for their answer": votes["parked"],
+            "of raters who are left out": votes.get("quarantined", 0),
+            "beyond a rater's budget": votes.get("over_budget", 0),
         },
     )
     flow.add_row("rated answers", f"{data['n_completions']:,}")
