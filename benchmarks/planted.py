@@ -33,6 +33,9 @@ from planted_runs import Turn, build_base_model, judge_by_chance, turn
 from thumbwheel.demo.world import WorldOptions
 
 Result = TypeVar("Result")
+
+_WIDTH = 200
+"""Columns of the table where it is not shown in a terminal."""
 Turns = Sequence[Turn]
 
 
@@ -231,6 +234,8 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // asked.jobs))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH
     seeds = range(asked.seeds)
     names = {"clean", *asked.scenarios, *(["noise_50"] if asked.null else [])}
     runs = [
