@@ -1,8 +1,9 @@
 """The gate: promote or refuse, a pure function of the evaluation and the configured rules.
 
 A candidate is promoted when every rule passes: enough held-out prompts, an improvement whose whole
-confidence interval lies above zero, and no guard worse than its margin, again by the whole interval
-(a non-inferiority test). What is missing or not a number never passes.
+confidence interval lies above zero and that is no luck by the randomisation test either, and no
+guard worse than its margin, again by the whole interval (a non-inferiority test). What is missing
+or not a number never passes.
 """
 
 import math
@@ -41,7 +42,14 @@ def _improvement(report: EvalReport, name: str) -> RuleResult:
         return RuleResult(rule, False, f"{name} is not a number")
     numbers = _numbers(metric, report.confidence)
     if change.low > 0:
-        return RuleResult(rule, True, f"{numbers}: the whole interval is above zero")
+        lucky = metric.p_value > (1 - report.confidence) / 2
+        return RuleResult(
+            rule,
+            not lucky,
+            f"{numbers}: the whole interval is above zero, "
+            f"{'but' if lucky else 'and'} of two equal models one does so well in "
+            f"{metric.p_value:.2g} of cases{', so this may be luck' if lucky else ''}",
+        )
     if change.high < 0:
         return RuleResult(rule, False, f"{numbers}: it got worse")
     if change.low == change.high == 0:
@@ -93,4 +101,4 @@ def _finite(metric: MetricReport) -> bool:
         math.isfinite(number)
         for estimate in (metric.champion, metric.candidate, metric.difference)
         for number in (estimate.value, estimate.low, estimate.high)
-    )
+    ) and math.isfinite(metric.p_value)

@@ -269,13 +269,15 @@ class Estimate:
 class MetricReport:
     """One metric of the three models, and the paired difference candidate - champion.
 
-    The base is None only when it is the champion.
+    `p_value` is the chance that the candidate does so well, or better, if the two models are
+    equal: see `statistics.luck`. The base is None only when it is the champion.
     """
 
     name: str
     champion: Estimate
     candidate: Estimate
     difference: Estimate
+    p_value: float
     base: Estimate | None = None
 
 

@@ -27,10 +27,13 @@ def a_candidate(folder: Path, candidate_id: str, *, promote: bool = True) -> Can
             champion=Estimate(0.5, 0.4, 0.6, 60),
             candidate=Estimate(0.7, 0.6, 0.8, 60),
             difference=Estimate(0.2, 0.1, 0.3, 60),
+            p_value=0.001,
         )
         for name in ("preference_accuracy", "win_rate", "odd @name")
     }
-    metrics["broken"] = MetricReport("broken", *[Estimate(float("nan"), 0.0, 1.0, 60)] * 3)
+    metrics["broken"] = MetricReport(
+        "broken", *[Estimate(float("nan"), 0.0, 1.0, 60)] * 3, p_value=float("nan")
+    )
     return Candidate(
         candidate_id=candidate_id,
         cycle_id=f"cycle-{candidate_id}",

@@ -11,12 +11,13 @@ from thumbwheel.types import Estimate, EvalReport, MetricReport
 NAN = float("nan")
 
 
-def metric(name, champion, candidate, low, high, n=100):
+def metric(name, champion, candidate, low, high, p_value=0.001, n=100):
     return MetricReport(
         name,
         champion=Estimate(champion, champion - 0.05, champion + 0.05, n),
         candidate=Estimate(candidate, candidate - 0.05, candidate + 0.05, n),
         difference=Estimate(candidate - champion, low, high, n),
+        p_value=p_value,
     )
 
 
@@ -54,6 +55,10 @@ def test_a_better_candidate_with_sound_guards_is_promoted():
         (
             {"preference_accuracy": metric("preference_accuracy", 0.5, 0.6, -0.1, 0.3)},
             "may be luck",
+        ),
+        (
+            {"preference_accuracy": metric("preference_accuracy", 0.5, 0.6, 0.01, 0.2, 0.04)},
+            "does so well in 0.04 of cases",
         ),
         ({"preference_accuracy": metric("preference_accuracy", 0.5, 0.3, -0.3, -0.1)}, "got worse"),
         (

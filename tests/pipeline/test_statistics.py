@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from thumbwheel.statistics import estimate, paired_report
+from thumbwheel.statistics import estimate, luck, paired_report
 
 
 def test_intervals_cover_at_their_level():
@@ -16,6 +16,35 @@ def test_intervals_cover_at_their_level():
         interval = estimate(rng.exponential(1.0, 60), confidence=0.95, seed=trial)
         covered += interval.low <= 1.0 <= interval.high
     assert 175 <= covered <= 199
+
+
+def test_luck_is_not_taken_for_skill_when_few_prompts_differ():
+    """Of equal models 2.5% pass at .025; the bootstrap's interval lets twice as many through."""
+    rng = np.random.default_rng(3)
+    trials = [
+        (rng.random(60) < 0.1) * rng.choice([1.0, 0.5, 0.25], 60) * rng.choice([-1, 1], 60)
+        for _ in range(400)
+    ]
+    lucky = [luck(differences, seed=0) <= 0.025 for differences in trials]
+    above = [estimate(d, confidence=0.95, seed=0).low > 0 for d in trials if d.any()]
+    assert np.mean(lucky) <= 0.025 < 0.04 < np.mean(above)
+
+
+@pytest.mark.parametrize(
+    ("differences", "p_value"),
+    [
+        ([0.0, 0.0], 1),
+        ([0.0, 2.0], 0.5),
+        ([1.0, 1.0, 1.0, 0.0], 1 / 8),
+        ([1.0, 1.0, -1.0], 1 / 2),
+        ([-1.0], 1),
+        ([1.0] * 10, 1 / 1024),
+    ],
+)
+def test_luck_counts_the_signs(differences, p_value):
+    """With few prompts, every choice of signs is looked at."""
+    assert luck(differences, seed=0) == pytest.approx(p_value)
+    assert math.isnan(luck([*differences, math.nan], seed=0))
 
 
 def test_constant_and_missing_values():
