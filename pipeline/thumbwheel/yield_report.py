@@ -28,7 +28,7 @@ _NOT_RATED = {
     "withdrawn": "takes a vote back",
     "quarantined": "of a rater whose votes are left out",
     "over budget": "beyond what counts of one rater",
-    "uncompared": "a model's vote that decides no comparison",
+    "uncompared": "a model's vote, or a correction, that decides no comparison",
     "retold": "another text of an answer that was told before",
     "answer": "an answer that nobody rated",
     "comment": "words about an answer, no vote",

@@ -31,7 +31,7 @@ CREATE TABLE sources (
 INSERT INTO thumbwheel VALUES (1);
 INSERT INTO events
 SELECT i, 's', 'e' || i, 'g' || i, [{'role': 'user', 'content': 'p'}], 'c' || i, NULL, true, 'r',
-       1, NULL, NULL, NULL, NULL, NULL, 'prompt', 'completion' || i
+       1, NULL, NULL, NULL, NULL, NULL, md5('prompt'), md5('completion' || i)
 FROM range(5) t(i);
 INSERT INTO events (arrival, source, event_id, generation_id, is_vote, score)
 VALUES (7, 's', 'waits', 'nowhere', true, -1);

@@ -100,49 +100,53 @@ class EventState:
 # told when it counts, and else the correction.
 _CLASSIFIED = """
 WITH counted AS (
-    SELECT event_id, arg_min(c, place) AS c, min(place) AS place, arg_min(origin, place) AS origin
+    SELECT arrival, arg_min(c, place) AS c, min(place) AS place, arg_min(origin, place) AS origin
     FROM (
-        SELECT event_id, c, origin, 1 AS place FROM votes
+        SELECT arrival, c, origin, 1 AS place FROM votes
         UNION ALL
-        SELECT event_id, c, 'users', 2 FROM corrected
-    ) GROUP BY event_id
+        SELECT arrival, c, 'users', 2 FROM corrected
+    ) GROUP BY arrival
+),
+numbered AS (
+    SELECT events.*, coalesce(r, -1 - arrival) AS r
+    FROM events LEFT JOIN numbered_raters USING (rater_id)
 ),
 classified AS (
-    SELECT events.*, about.prompt_id AS about_prompt,
-           coalesce(texts.completion_id, about.completion_id) AS about_text,
+    SELECT events.*, identity(about.p) AS about_prompt,
+           identity(coalesce(counted.c, about.c)) AS about_text,
            counted.origin AS origin,
-           latest.event_id AS latest_vote,
+           latest_again.arrival AS latest_vote,
            CASE
                WHEN about.generation_id IS NULL THEN 'parked'
                WHEN counted.place = 1 THEN 'vote'
                WHEN counted.place = 2 THEN 'correction'
-               WHEN latest.event_id <> events.event_id THEN 'superseded'
+               WHEN latest_again.arrival <> events.arrival THEN 'superseded'
                WHEN is_vote AND events.score IS NULL THEN 'withdrawn'
-               WHEN quarantined.rater IS NOT NULL THEN 'quarantined'
+               WHEN quarantined.r IS NOT NULL THEN 'quarantined'
                WHEN is_vote THEN 'over budget'
-               WHEN trim(events.correction) <> '' AND corrections.event_id IS NULL THEN 'superseded'
-               WHEN events.completion_id <> about.completion_id THEN 'retold'
+               WHEN trim(events.correction) <> '' AND corrections.arrival IS NULL THEN 'superseded'
+               WHEN events.completion_id::UUID <> about.c THEN 'retold'
                WHEN events.completion_id IS NOT NULL THEN 'answer'
                ELSE 'comment'
            END AS state
-    FROM events
+    FROM numbered AS events
     LEFT JOIN answers AS about ON about.generation_id = events.generation_id
-    LEFT JOIN counted ON counted.event_id = events.event_id
-    LEFT JOIN texts ON texts.c = counted.c
-    LEFT JOIN latest ON is_vote AND latest.generation_id = events.generation_id
-        AND latest.rater = coalesce('rater:' || rater_id, 'event:' || events.event_id)
-        AND latest.comparison_id IS NOT DISTINCT FROM events.comparison_id
-    LEFT JOIN quarantined ON quarantined.rater = 'rater:' || rater_id
+    LEFT JOIN counted ON counted.arrival = events.arrival
+    LEFT JOIN latest_again ON is_vote AND latest_again.generation_id = events.generation_id
+        AND latest_again.r = events.r
+        AND latest_again.comparison_id IS NOT DISTINCT FROM events.comparison_id
+    LEFT JOIN quarantined ON quarantined.r = events.r
         AND (is_vote OR trim(events.correction) <> '')
-    LEFT JOIN corrections ON corrections.event_id = events.event_id
+    LEFT JOIN corrections ON corrections.arrival = events.arrival
 )
 """
 
-# A model's vote counts only where it decides a comparison; elsewhere its text is not rated.
+# A model's vote counts only where it decides a comparison; elsewhere its text is not rated. A rater
+# who puts each of two texts in the place of the other decides nothing either.
 _COUNTS = f"""
 {_CLASSIFIED}
-SELECT CASE WHEN state = 'vote' AND origin = 'ai' AND fate IS NULL THEN 'uncompared' ELSE state END
-           AS state,
+SELECT CASE WHEN fate IS NULL AND (state = 'correction' OR (state = 'vote' AND origin = 'ai'))
+            THEN 'uncompared' ELSE state END AS state,
        fate, count(*)
 FROM classified LEFT JOIN fates
     ON state IN ('vote', 'correction', 'answer') AND fates.completion_id = about_text
@@ -153,7 +157,8 @@ _STATE = f"""
 {_CLASSIFIED}
 SELECT state, source, received_at AT TIME ZONE 'UTC', occurred_at AT TIME ZONE 'UTC',
        generation_id, rater_id, about_prompt, about_text,
-       CASE WHEN state = 'superseded' AND is_vote THEN latest_vote END
+       CASE WHEN state = 'superseded' AND is_vote
+            THEN (SELECT event_id FROM events WHERE arrival = latest_vote) END
 FROM classified WHERE event_id = ?
 """  # noqa: S608
 

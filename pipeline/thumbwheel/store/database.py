@@ -27,7 +27,7 @@ __all__ = ["Connection", "Database", "remove_store", "stream", "tune"]
 Connection: TypeAlias = Any
 """A `duckdb.DuckDBPyConnection`."""
 
-MEMORY_LIMIT = "4GB"
+MEMORY_LIMIT = "3GB"
 """What DuckDB may hold in memory; beyond it, it spills to a folder beside the file."""
 
 _CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}

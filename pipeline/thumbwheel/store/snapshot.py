@@ -27,77 +27,74 @@ _ROWS_PER_GROUP = 16_384
 # A vote of a model counts in its comparison only.
 _AGGREGATES = """
 CREATE TEMP TABLE rated AS
-WITH several AS (SELECT hash(c, rater) AS key FROM votes GROUP BY key HAVING count(*) > 1),
-per_rater AS (
-    SELECT c, score, weight, model_version FROM votes
-    WHERE origin <> 'ai' AND hash(c, rater) NOT IN (FROM several)
+WITH per_rater AS (
+    SELECT c, score, weight FROM votes WHERE origin <> 'ai' AND key NOT IN (FROM said_again)
     UNION ALL
-    SELECT c, sum(weight * score) // sum(weight) AS score, max(weight), max(model_version)
-    FROM votes WHERE origin <> 'ai' AND hash(c, rater) IN (FROM several) GROUP BY c, rater
+    SELECT c, sum(weight * score) // sum(weight) AS score, max(weight)
+    FROM votes WHERE origin <> 'ai' AND key IN (FROM said_again) GROUP BY c, r
 ),
 voted AS (
-    SELECT c, sum(weight * (1000000000 + score)) AS up, sum(weight * (1000000000 - score)) AS down,
-           max(model_version) AS model_version
+    SELECT c, sum(weight * (1000000000 + score)) AS up, sum(weight * (1000000000 - score)) AS down
     FROM per_rater GROUP BY c
 ),
 compared AS (
-    SELECT c, completion_id
-    FROM (SELECT c FROM judged UNION SELECT other FROM judged) ANTI JOIN voted USING (c)
-         JOIN texts USING (c)
-),
-models AS (
-    SELECT completion_id, max(model_version) AS model_version
-    FROM answers SEMI JOIN compared USING (completion_id) GROUP BY completion_id
+    SELECT c FROM (SELECT c FROM judged UNION SELECT other FROM judged) ANTI JOIN voted USING (c)
 ),
 all_rated AS (
     SELECT c, (up / 2e15)::DOUBLE AS n_up, (down / 2e15)::DOUBLE AS n_down,
-           ((up - down) / (up + down))::DOUBLE AS score, model_version FROM voted
+           ((up - down) / (up + down))::DOUBLE AS score FROM voted
     UNION ALL
-    SELECT c, 0, 0, 0, model_version FROM compared LEFT JOIN models USING (completion_id)
+    SELECT c, 0, 0, 0 FROM compared
 )
-SELECT c, prompt_id, completion_id, n_up, n_down, score, model_version, arrival, written
+SELECT c, p, n_up, n_down, score, model_version, arrival, written
 FROM all_rated JOIN texts USING (c);
 
 CREATE TEMP TABLE compared AS
-SELECT one.prompt_id,
-       n_first > n_second OR (n_first = n_second AND one.completion_id < two.completion_id)
-           AS is_first,
-       if(is_first, one.completion_id, two.completion_id) AS chosen_id,
-       if(is_first, two.completion_id, one.completion_id) AS rejected_id,
+SELECT one.p,
+       n_first > n_second OR (n_first = n_second AND judged.c < other) AS is_first,
+       if(is_first, judged.c, other) AS chosen, if(is_first, other, judged.c) AS rejected,
        greatest(n_first, n_second)::DOUBLE AS n_for, least(n_first, n_second)::DOUBLE AS n_against,
        origin
-FROM judged JOIN texts AS one USING (c) JOIN texts AS two ON two.c = judged.other
-WHERE one.prompt_id = two.prompt_id;
+FROM judged JOIN texts AS one USING (c) JOIN texts AS two ON two.c = other
+WHERE one.p = two.p;
 """
 
 _RATED_ROWS = """
-SELECT rated.prompt_id, rated.completion_id, prompt, coalesce(written, completion) AS completion,
-       n_up, n_down, rated.score, rated.model_version
+SELECT identity(p) AS prompt_id, identity(c) AS completion_id, prompt,
+       coalesce(written, completion) AS completion, n_up, n_down, rated.score, rated.model_version
 FROM rated JOIN events USING (arrival)
-ORDER BY rated.prompt_id, rated.completion_id
+ORDER BY p, c
 """
 
 _COMPARISON_ROWS = """
-SELECT * EXCLUDE (is_first) FROM compared ORDER BY prompt_id, chosen_id, rejected_id
+SELECT identity(p) AS prompt_id, identity(chosen) AS chosen_id, identity(rejected) AS rejected_id,
+       n_for, n_against, origin
+FROM compared ORDER BY p, chosen, rejected
 """
 
 _VOTE_ROWS = """
-WITH several AS (SELECT prompt_id FROM rated GROUP BY prompt_id HAVING count(*) > 1),
-paired AS (SELECT c, completion_id FROM rated SEMI JOIN several USING (prompt_id))
-SELECT completion_id, rater, event_id, votes.score / 1e9 AS score, weight / 1e6 AS weight,
-       comparison_id, occurred_at
-FROM votes JOIN paired USING (c)
-UNION ALL
-SELECT completion_id, rater, event_id, 1.0, 1.0, comparison_id, occurred_at
-FROM corrected JOIN paired USING (c)
+WITH several AS (SELECT p FROM rated GROUP BY p HAVING count(*) > 1),
+paired AS (SELECT c FROM rated SEMI JOIN several USING (p)),
+about AS (
+    SELECT arrival, c, score / 1e9 AS score, weight / 1e6 AS weight, comparison_id, occurred_at
+    FROM votes SEMI JOIN paired USING (c)
+    UNION ALL
+    SELECT arrival, c, 1.0, 1.0, comparison_id, occurred_at
+    FROM corrected SEMI JOIN paired USING (c)
+)
+SELECT identity(c) AS completion_id,
+       coalesce('rater:' || rater_id, 'event:' || event_id) AS rater, event_id,
+       about.score, weight, about.comparison_id, about.occurred_at
+FROM events JOIN about USING (arrival)
 """
 
 _CONTENT = """
 SELECT (SELECT coalesce(bit_xor(md5_number(concat_ws(
-            '|', completion_id, n_up, n_down, score, coalesce(model_version, '')))), 0) FROM rated),
+            '|', identity(c), n_up, n_down, score, coalesce(model_version, '')))), 0) FROM rated),
        (SELECT coalesce(bit_xor(md5_number(concat_ws(
-            '|', chosen_id, rejected_id, n_for, n_against, origin))), 0) FROM compared),
-       (SELECT count(*) FROM events), (SELECT count(DISTINCT prompt_id) FROM rated),
+            '|', identity(chosen), identity(rejected), n_for, n_against, origin))), 0)
+        FROM compared),
+       (SELECT count(*) FROM events), (SELECT count(DISTINCT p) FROM rated),
        (SELECT count(*) FROM rated)
 """
 
@@ -146,7 +143,8 @@ def write_snapshot(
 
 
 def _write(batches: Iterator[pa.RecordBatch], path: Path, schema: pa.Schema) -> None:
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    # Most values are there once: dictionaries of them cost time and space.
+    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False) as writer:
         for group in _in_groups(batches, schema, _ROWS_PER_GROUP):
             writer.write_table(group)
 

@@ -22,76 +22,83 @@ _WEIGHT_ONE = 1_000_000
 
 _SCORE_ONE = 1_000_000_000
 
-# Hardly any key occurs twice, and grouping by texts is most of the work: rows are grouped by a hash
-# of the key, and only those that share one are looked at as they are.
+# Texts are named by their identities, as numbers of 128 bits (`p` a prompt, `c` a completion),
+# raters by a number `r` (below zero without a rater's id: each such vote is its own rater), and
+# events by `arrival`: joins and groups of strings would be most of the work. Hardly any key occurs
+# twice, so that rows are grouped by a hash of the key, and only those that share one are looked at
+# as they are.
 
 # A generation is what one generation_id answered, as it was told at the earliest time.
 _ANSWERS = """
-CREATE TEMP TABLE told AS
-SELECT generation_id, prompt_id, completion_id, model_version, occurred_at, event_id, arrival,
-       hash(generation_id) AS key
-FROM events WHERE completion_id IS NOT NULL;
-CREATE TEMP TABLE told_again AS SELECT key FROM told GROUP BY key HAVING count(*) > 1;
+CREATE TEMP MACRO identity(number) AS replace(number::VARCHAR, '-', '');
+CREATE TEMP TABLE told_again AS
+SELECT hash(generation_id) AS key FROM events WHERE completion_id IS NOT NULL
+GROUP BY key HAVING count(*) > 1;
 CREATE TEMP TABLE answers AS
-SELECT * FROM told ANTI JOIN told_again USING (key)
+WITH told AS (
+    SELECT generation_id, prompt_id::UUID AS p, completion_id::UUID AS c, model_version,
+           occurred_at, event_id, arrival, hash(generation_id) AS key
+    FROM events WHERE completion_id IS NOT NULL
+)
+SELECT * EXCLUDE (key) FROM told ANTI JOIN told_again USING (key)
 UNION ALL
-SELECT * FROM told SEMI JOIN told_again USING (key)
+SELECT * EXCLUDE (key) FROM told SEMI JOIN told_again USING (key)
 QUALIFY row_number() OVER (
     PARTITION BY generation_id ORDER BY occurred_at NULLS LAST, event_id) = 1;
 """
 
-# A vote is the latest word of one rater on one generation within one comparison; votes without a
-# rater are each their own rater.
-_KEY = "hash(generation_id, coalesce(rater_id, event_id), comparison_id)"
-_RATER = "coalesce('rater:' || rater_id, 'event:' || event_id) AS rater"
-_LATEST = f"""
-CREATE TEMP TABLE said_again AS
-SELECT {_KEY} AS key FROM events WHERE is_vote GROUP BY key HAVING count(*) > 1;
-CREATE TEMP TABLE latest AS
-SELECT generation_id, {_RATER}, comparison_id, event_id, score, occurred_at, source, 1 AS n_events
-FROM events WHERE is_vote AND {_KEY} NOT IN (FROM said_again)
-UNION ALL
-SELECT generation_id, {_RATER}, comparison_id,
+# `arrival` leads to the event whose texts stand for a completion: prompts of one identity may
+# differ in outer whitespace and in how their letters are composed.
+_TEXTS = """
+CREATE TEMP TABLE texts AS
+SELECT c, any_value(p) AS p, max(model_version) AS model_version,
+       arg_min(arrival, (coalesce(occurred_at, 'infinity'::TIMESTAMPTZ), event_id)) AS arrival,
+       NULL::VARCHAR AS written
+FROM answers GROUP BY c;
+"""
+
+# A vote is the latest word of one rater on one generation within one comparison.
+_LATEST = """
+CREATE TEMP TABLE numbered_raters AS
+SELECT rater_id, row_number() OVER () AS r
+FROM (SELECT DISTINCT rater_id FROM events WHERE rater_id IS NOT NULL);
+CREATE TEMP TABLE said AS
+SELECT events.arrival, c, coalesce(r, -1 - events.arrival) AS r, score, events.occurred_at,
+       comparison_id, coalesce(origin, 'users') AS origin,
+       hash(if(c IS NULL, hash(generation_id), hash(c)), coalesce(r, -1 - events.arrival)) AS key
+FROM events LEFT JOIN answers USING (generation_id) LEFT JOIN numbered_raters USING (rater_id)
+     LEFT JOIN origins USING (source)
+WHERE is_vote;
+CREATE TEMP TABLE said_again AS SELECT key FROM said GROUP BY key HAVING count(*) > 1;
+CREATE TEMP TABLE latest_again AS
+SELECT generation_id, r, comparison_id, key, count(*) AS n_events,
        unnest(arg_max(
-           struct_pack(event_id, score, occurred_at, source),
-           (coalesce(occurred_at, '-infinity'::TIMESTAMPTZ), arrival))),
-       count(*)
-FROM events WHERE is_vote AND {_KEY} IN (FROM said_again)
-GROUP BY generation_id, rater, comparison_id;
-"""  # noqa: S608 - no user text: the queries are put together from the constants above
+           struct_pack(arrival, c, score, occurred_at := said.occurred_at, origin),
+           (coalesce(said.occurred_at, '-infinity'::TIMESTAMPTZ), arrival)))
+FROM (FROM said SEMI JOIN said_again USING (key)) AS said
+     JOIN (SELECT arrival, generation_id FROM events) USING (arrival)
+GROUP BY generation_id, r, comparison_id, key;
+CREATE TEMP VIEW latest AS
+SELECT *, 1 AS n_events FROM said WHERE key NOT IN (FROM said_again)
+UNION ALL BY NAME
+SELECT * EXCLUDE (generation_id) FROM latest_again;
+CREATE TEMP VIEW cast_votes AS
+SELECT * EXCLUDE (n_events) FROM latest WHERE score IS NOT NULL AND c IS NOT NULL;
+"""
 
 _COUNTS = """
 SELECT coalesce(sum(n_events), 0)::BIGINT,
        coalesce(sum(n_events - 1), 0)::BIGINT,
        count(*) FILTER (score IS NULL),
-       count(*) FILTER (score IS NOT NULL AND answers.generation_id IS NULL),
-       count(*) FILTER (score IS NOT NULL AND answers.generation_id IS NOT NULL)
-FROM latest LEFT JOIN answers USING (generation_id)
+       count(*) FILTER (score IS NOT NULL AND c IS NULL),
+       count(*) FILTER (score IS NOT NULL AND c IS NOT NULL)
+FROM latest
 """
 
-# `c` numbers the texts, for joins without strings. `arrival` leads to the event whose texts stand
-# for a completion: prompts of one identity may differ in outer whitespace and in how their letters
-# are composed.
-_TEXTS = """
-CREATE TEMP TABLE texts AS
-SELECT completion_id, min(prompt_id) AS prompt_id,
-       arg_min(arrival, (coalesce(occurred_at, 'infinity'::TIMESTAMPTZ), event_id)) AS arrival,
-       NULL::VARCHAR AS written, row_number() OVER () AS c
-FROM answers GROUP BY completion_id;
-"""
-
-_VOTES = """
-CREATE TEMP TABLE cast_votes AS
-WITH numbered AS (
-    SELECT generation_id, c, model_version FROM answers JOIN texts USING (completion_id)
-)
-SELECT c, rater, event_id, score, occurred_at, comparison_id, model_version,
-       coalesce(origin, 'users') AS origin
-FROM latest JOIN numbered USING (generation_id) LEFT JOIN origins USING (source)
-WHERE score IS NOT NULL;
+_RATERS = """
 CREATE TEMP TABLE raters AS
-SELECT rater, count(*) AS n, count(*) FILTER (score > 0) AS up, count(*) FILTER (score < 0) AS down
-FROM cast_votes WHERE origin = 'users' GROUP BY rater;
+SELECT r, count(*) AS n, count(*) FILTER (score > 0) AS up, count(*) FILTER (score < 0) AS down
+FROM cast_votes WHERE origin = 'users' GROUP BY r;
 """
 
 # A rater who always votes the same is suspicious when chance can hardly explain it: with q the
@@ -100,9 +107,9 @@ _CONSTANT = """
 WITH everybody AS (
     SELECT sum(n) AS n, sum(up) AS up, sum(down) AS down, count(*) AS raters FROM raters
 )
-SELECT rater, raters.n, CASE WHEN raters.up = raters.n THEN 'up' ELSE 'down' END AS vote
+SELECT r, raters.n, CASE WHEN raters.up = raters.n THEN 'up' ELSE 'down' END AS vote
 FROM raters, everybody
-WHERE (raters.up = raters.n OR raters.down = raters.n) AND starts_with(rater, 'rater:')
+WHERE (raters.up = raters.n OR raters.down = raters.n) AND r > 0
   AND raters.n * ln((1 + CASE WHEN raters.up = raters.n THEN everybody.up ELSE everybody.down END
                        - raters.n) / (2 + everybody.n - raters.n))
       + ln(everybody.raters) < ln(0.01)
@@ -113,51 +120,57 @@ WHERE (raters.up = raters.n OR raters.down = raters.n) AND starts_with(rater, 'r
 # Of so many moments within a span, one half at least fall into the same span of the clock.
 _BURSTS = """
 WITH dense AS (
-    SELECT rater FROM cast_votes
-    WHERE origin = 'users' AND starts_with(rater, 'rater:')
-      AND rater IN (SELECT rater FROM raters WHERE n >= $votes)
-    GROUP BY rater, (epoch(occurred_at) / $seconds)::BIGINT HAVING count(*) >= $votes / 2
+    SELECT r FROM cast_votes
+    WHERE origin = 'users' AND r > 0 AND r IN (SELECT r FROM raters WHERE n >= $votes)
+    GROUP BY r, (epoch(occurred_at) / $seconds)::BIGINT HAVING count(*) >= $votes / 2
 ),
 moments AS (
-    SELECT DISTINCT rater, occurred_at FROM cast_votes SEMI JOIN dense USING (rater)
+    SELECT DISTINCT r, occurred_at FROM cast_votes SEMI JOIN dense USING (r)
     WHERE occurred_at IS NOT NULL
 ),
 spans AS (
-    SELECT rater, occurred_at - lag(occurred_at, $votes - 1) OVER (
-        PARTITION BY rater ORDER BY occurred_at) AS span
+    SELECT r, occurred_at - lag(occurred_at, $votes - 1) OVER (
+        PARTITION BY r ORDER BY occurred_at) AS span
     FROM moments
 )
-SELECT rater, any_value(n)
-FROM spans JOIN raters USING (rater)
+SELECT r, any_value(n)
+FROM spans JOIN raters USING (r)
 WHERE span <= to_milliseconds((1000 * $seconds)::BIGINT)
-GROUP BY rater
+GROUP BY r
 """
 
 _BUDGET = "ceil(greatest($share, 1.5 / greatest(count(*), 1)) * sum(n))"
 
 # So many votes are hardly one person's: even the few that the budget leaves would move pairs.
 _FLOODS = f"""
-SELECT rater, n FROM raters
-WHERE starts_with(rater, 'rater:') AND n > 5 * (SELECT {_BUDGET} FROM raters)
+SELECT r, n FROM raters
+WHERE r > 0 AND n > 5 * (SELECT {_BUDGET} FROM raters)
+"""  # noqa: S608 - no user text: the queries are put together from the constants above
+
+_BUSY = f"""
+CREATE TEMP TABLE busy AS
+WITH kept AS (FROM raters ANTI JOIN quarantined USING (r)),
+budget AS (SELECT {_BUDGET} AS most FROM kept)
+SELECT r, most FROM kept, budget WHERE n > most
 """  # noqa: S608
+
+_WITHIN = """
+CREATE TEMP VIEW within AS
+WITH kept AS (FROM cast_votes ANTI JOIN quarantined USING (r))
+SELECT * FROM kept ANTI JOIN busy USING (r)
+UNION ALL
+SELECT kept.* FROM kept SEMI JOIN busy USING (r)
+     JOIN (SELECT arrival, event_id FROM events) USING (arrival)
+WHERE origin = 'users'
+QUALIFY count(*) OVER (PARTITION BY r ORDER BY md5(coalesce(comparison_id, event_id)))
+    <= (SELECT max(most) FROM busy)
+UNION ALL
+SELECT * FROM kept SEMI JOIN busy USING (r) WHERE origin <> 'users';
+"""
 
 _WEIGHED = f"""
 CREATE TEMP TABLE votes AS
-WITH kept AS (SELECT * FROM cast_votes ANTI JOIN quarantined USING (rater)),
-budget AS (SELECT {_BUDGET} AS most FROM raters ANTI JOIN quarantined USING (rater)),
-busy AS (SELECT rater FROM raters, budget WHERE n > most),
-within AS (
-    SELECT * FROM kept ANTI JOIN busy USING (rater)
-    UNION ALL
-    SELECT * FROM kept SEMI JOIN busy USING (rater)
-    WHERE origin = 'users'
-    QUALIFY count(*) OVER (
-        PARTITION BY rater ORDER BY md5(coalesce(comparison_id, event_id))
-    ) <= (SELECT most FROM budget)
-    UNION ALL
-    SELECT * FROM kept SEMI JOIN busy USING (rater) WHERE origin <> 'users'
-),
-newest AS (SELECT date_trunc('day', max(occurred_at)) + INTERVAL 1 DAY AS day FROM within)
+WITH newest AS (SELECT date_trunc('day', max(occurred_at)) + INTERVAL 1 DAY AS day FROM within)
 SELECT * EXCLUDE (score), round(score * {_SCORE_ONE})::BIGINT AS score,
        greatest(1, coalesce(round({_WEIGHT_ONE} * pow(2,
            -date_diff('second', occurred_at, (SELECT day FROM newest)) / (86400.0 * $half_life)
@@ -167,33 +180,37 @@ FROM within;
 
 # A correction is a text of its own, by the rater who wrote it.
 _CORRECTIONS = """
-SELECT answers.prompt_id, texts.c AS corrected, texts.arrival, rater, told.event_id, correction,
-       told.occurred_at
+SELECT identity(p) AS prompt_id, c AS corrected, r, told.arrival,
+       told.occurred_at, told.event_id, correction
 FROM (
-    SELECT generation_id, coalesce('rater:' || rater_id, 'event:' || event_id) AS rater,
+    SELECT generation_id, coalesce(r, -1 - events.arrival) AS r,
            unnest(arg_max(
-               struct_pack(event_id, correction, occurred_at),
-               (coalesce(occurred_at, '-infinity'::TIMESTAMPTZ), arrival)))
-    FROM events WHERE trim(correction) <> '' GROUP BY generation_id, rater
-) AS told JOIN answers USING (generation_id) JOIN texts USING (completion_id)
-ANTI JOIN quarantined USING (rater)
+               struct_pack(events.arrival, event_id, correction, occurred_at),
+               (coalesce(occurred_at, '-infinity'::TIMESTAMPTZ), events.arrival)))
+    FROM events LEFT JOIN numbered_raters USING (rater_id)
+    WHERE trim(correction) <> '' GROUP BY 1, 2
+) AS told JOIN answers USING (generation_id) ANTI JOIN quarantined USING (r)
 ORDER BY told.event_id
 """
 
 _WRITTEN = f"""
+CREATE TEMP TABLE corrections AS
+SELECT * REPLACE (corrected::UUID AS corrected), completion_id::UUID AS c FROM told_corrections;
 INSERT INTO texts
-SELECT completion_id, any_value(prompt_id), any_value(arrival), any_value(correction),
-       row_number() OVER () + (SELECT count(*) FROM texts)
-FROM corrections ANTI JOIN texts USING (completion_id) GROUP BY completion_id;
+SELECT corrections.c, any_value(prompt_id::UUID), NULL, arg_min(texts.arrival, corrected),
+       any_value(correction)
+FROM corrections JOIN texts ON texts.c = corrected
+WHERE corrections.c NOT IN (SELECT c FROM texts) GROUP BY corrections.c;
 CREATE TEMP TABLE corrected AS
-SELECT texts.c AS c, corrections.corrected, corrections.rater, corrections.event_id,
-       corrections.occurred_at, 'correction:' || corrections.event_id AS comparison_id,
+SELECT c, corrected, r, arrival, occurred_at, 'correction:' || event_id AS comparison_id,
        {_WEIGHT_ONE} AS weight
-FROM corrections JOIN texts USING (completion_id) WHERE texts.c <> corrections.corrected;
+FROM corrections WHERE c <> corrected;
 """  # noqa: S608
 
+_NAMES = "SELECT r, rater_id FROM numbered_raters SEMI JOIN quarantined USING (r)"
+
 _LEFT_OUT = """
-SELECT (SELECT count(*) FROM cast_votes SEMI JOIN quarantined USING (rater)),
+SELECT (SELECT count(*) FROM cast_votes SEMI JOIN quarantined USING (r)),
        (SELECT count(*) FROM cast_votes) - (SELECT count(*) FROM votes)
 """
 
@@ -201,24 +218,23 @@ SELECT (SELECT count(*) FROM cast_votes SEMI JOIN quarantined USING (rater)),
 _JUDGED = f"""
 CREATE TEMP TABLE judged AS
 WITH opinions AS (
-    SELECT comparison_id, rater, c, avg(score) AS score, max(weight) AS weight,
-           max(origin) AS origin
-    FROM votes WHERE comparison_id IS NOT NULL GROUP BY comparison_id, rater, c
+    SELECT comparison_id, r, c, avg(score) AS score, max(weight) AS weight, max(origin) AS origin
+    FROM votes WHERE comparison_id IS NOT NULL GROUP BY comparison_id, r, c
 ),
 judgements AS (
-    SELECT a.rater, a.c, b.c AS other, sign(a.score - b.score) AS preferred,
+    SELECT a.r, a.c, b.c AS other, sign(a.score - b.score) AS preferred,
            least(a.weight, b.weight) AS weight,
            CASE a.origin WHEN 'users' THEN 'comparison' WHEN 'annotators' THEN 'annotation'
                          ELSE a.origin END AS origin
-    FROM opinions AS a JOIN opinions AS b USING (comparison_id, rater) WHERE a.c < b.c
+    FROM opinions AS a JOIN opinions AS b USING (comparison_id, r) WHERE a.c < b.c
     UNION ALL
-    SELECT rater, least(c, corrected), greatest(c, corrected), sign(corrected - c), weight,
+    SELECT r, least(c, corrected), greatest(c, corrected), if(c < corrected, 1, -1), weight,
            'correction'
     FROM corrected
 ),
 per_rater AS (
-    SELECT rater, c, other, origin, avg(preferred) AS preferred, max(weight) AS weight
-    FROM judgements GROUP BY rater, c, other, origin
+    SELECT r, c, other, origin, avg(preferred) AS preferred, max(weight) AS weight
+    FROM judgements GROUP BY r, c, other, origin
 )
 SELECT c, other, min(origin) AS origin,
        sum(round(weight * (1 + preferred))::BIGINT) / {2 * _WEIGHT_ONE} AS n_first,
@@ -229,8 +245,7 @@ FROM per_rater GROUP BY c, other HAVING bool_or(preferred <> 0);
 
 def count_votes(connection: Connection) -> VoteCounts:
     """Return what became of the stored votes, before any is left out by policy."""
-    connection.execute(_ANSWERS)
-    connection.execute(_LATEST)
+    _find_latest(connection, {})
     (row,) = connection.execute(_COUNTS).fetchall()
     return VoteCounts(*row)
 
@@ -253,8 +268,9 @@ def weigh_votes(
 ) -> list[Quarantined]:
     """Make the temporary tables that a snapshot is written from.
 
-    - `texts`: every completion, numbered by `c`; `written` is the text of a correction.
+    - `texts`: every completion by its identity `c`; `written` is the text of a correction.
     - `votes`: the votes that count, with `score` in billionths and `weight` in millionths.
+    - `said_again`: the keys of votes beside which the same rater has others on the same text.
     - `corrected`: which text a rater put in the place of which.
     - `judged`: every two texts of a prompt that somebody compared, and how many for which.
 
@@ -266,25 +282,14 @@ def weigh_votes(
     Returns:
         The raters whose votes were left out.
     """
-    connection.register(
-        "origins",
-        pa.table(
-            {"source": list(origins), "origin": list(origins.values())},
-            schema=pa.schema([("source", pa.string()), ("origin", pa.string())]),
-        ),
-    )
-    for script in (_ANSWERS, _LATEST, _TEXTS, _VOTES):
-        connection.execute(script)
-    quarantined = _quarantined(connection, policy)
-    connection.register(
-        "quarantined",
-        pa.table(
-            {"rater": pa.array(["rater:" + who.rater_id for who in quarantined], pa.string())}
-        ),
-    )
-    connection.execute(
-        _WEIGHED, {"share": policy.max_rater_share, "half_life": policy.half_life_days}
-    )
+    _find_latest(connection, origins)
+    connection.execute(_TEXTS)
+    connection.execute(_RATERS)
+    found = _quarantined(connection, policy)
+    connection.register("quarantined", pa.table({"r": pa.array(list(found), pa.int64())}))
+    connection.execute(_BUSY, {"share": policy.max_rater_share})
+    connection.execute(_WITHIN)
+    connection.execute(_WEIGHED, {"half_life": policy.half_life_days})
     corrections = connection.sql(_CORRECTIONS).to_arrow_table()
     identities = [
         completion_id(prompt, text)
@@ -293,14 +298,29 @@ def weigh_votes(
         )
     ]
     connection.register(
-        "corrections", corrections.append_column("completion_id", pa.array(identities, pa.string()))
+        "told_corrections",
+        corrections.append_column("completion_id", pa.array(identities, pa.string())),
     )
     connection.execute(_WRITTEN)
     connection.execute(_JUDGED)
-    return quarantined
+    names = connection.sql(_NAMES).fetchall()
+    return sorted((Quarantined(name, *found[r]) for r, name in names), key=lambda q: q.rater_id)
 
 
-def _quarantined(connection: Connection, policy: VotesConfig) -> list[Quarantined]:
+def _find_latest(connection: Connection, origins: Mapping[str, str]) -> None:
+    connection.register(
+        "origins",
+        pa.table(
+            {"source": list(origins), "origin": list(origins.values())},
+            schema=pa.schema([("source", pa.string()), ("origin", pa.string())]),
+        ),
+    )
+    connection.execute(_ANSWERS)
+    connection.execute(_LATEST)
+
+
+def _quarantined(connection: Connection, policy: VotesConfig) -> dict[int, tuple[int, str]]:
+    """Return the votes of raters who are left out, by their numbers, and why."""
     found = {}
     share = {"share": policy.max_rater_share}
     for rater, n_votes in connection.execute(_FLOODS, share).fetchall():
@@ -313,4 +333,4 @@ def _quarantined(connection: Connection, policy: VotesConfig) -> list[Quarantine
     if policy.quarantine_constant:
         for rater, n_votes, vote in connection.execute(_CONSTANT).fetchall():
             found[rater] = (n_votes, f"all {n_votes:,} votes are {vote}")
-    return [Quarantined(rater.removeprefix("rater:"), *why) for rater, why in sorted(found.items())]
+    return found
