@@ -138,6 +138,11 @@ class PairsConfig(_Section):
     plugin_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 600.0
     plugin_memory_mb: Annotated[int, Field(ge=256)] = 4096
 
+    @property
+    def caps_raters(self) -> bool:
+        """Whether anything limits how many pairs rest on one rater."""
+        return self.max_per_rater is not None or self.max_rater_share < 1
+
 
 class AuditConfig(_Section):
     """What `thumbwheel audit` holds against the pairs.

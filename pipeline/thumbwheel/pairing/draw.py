@@ -53,7 +53,7 @@ def draw_pairs(
         candidates: `pair_id`, `prompt_id`, `chosen_id`, `rejected_id`, `confidence`, `origin`.
         clusters: The cluster of each candidate's prompt, shape (n,).
         style: Style of chosen minus rejected by the features of `config.balance`, shape (n, k).
-        votes: `tables.VOTES`.
+        votes: `tables.VOTES`; not looked at without caps on raters.
         config: Caps, and what to balance.
     """
     n = len(candidates)
@@ -72,9 +72,10 @@ def draw_pairs(
         left = order[reasons[order] == None]  # noqa: E711 - elementwise
         rank = _rank_within(pc.take(groups, pa.array(left)))
         reasons[left[rank >= limit]] = f"more than {limit} pairs of {of_what}"
-    left = order[reasons[order] == None]  # noqa: E711
-    over = _over_rater_caps(candidates.take(pa.array(left)), votes, config)
-    reasons[left[over]] = "too many pairs rest on one rater"
+    if config.caps_raters:
+        left = order[reasons[order] == None]  # noqa: E711
+        over = _over_rater_caps(candidates.take(pa.array(left)), votes, config)
+        reasons[left[over]] = "too many pairs rest on one rater"
     left = order[reasons[order] == None]  # noqa: E711
     is_ai = pc.equal(candidates["origin"].take(pa.array(left)), "ai").to_numpy(zero_copy_only=False)
     share = config.max_ai_share
@@ -96,7 +97,8 @@ def draw_pairs(
 def _uniform(identities: pa.ChunkedArray, start: int) -> Floats:
     """Return numbers in (0, 1) that follow from twelve hexadecimal digits of identities."""
     digits = pc.utf8_slice_codeunits(identities, start, start + 12).to_pylist()
-    return (np.array([int(text, 16) for text in digits], dtype=np.float64) + 0.5) / 16**12
+    parts = np.frombuffer(bytes.fromhex("".join(digits)), ">u2").reshape(-1, 3)
+    return np.asarray((parts @ np.array([2.0**32, 2.0**16, 1.0]) + 0.5) / 16**12)
 
 
 def _rank_within(groups: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:

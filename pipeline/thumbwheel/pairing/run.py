@@ -21,14 +21,14 @@ from thumbwheel.pairing.candidates import (
 )
 from thumbwheel.pairing.chunks import DROPPED, ChunkRunner, pair_here
 from thumbwheel.pairing.draw import draw_pairs
-from thumbwheel.pairing.evidence import prompts_of, style_of, votes_about
+from thumbwheel.pairing.evidence import Evidence, prompts_of, style_of, votes_about
 from thumbwheel.pairing.merge import merge_near_duplicates
 from thumbwheel.pairing.ray_tasks import pair_with_ray
 from thumbwheel.plugin_host import Plugins
 from thumbwheel.split import SplitMemory
 from thumbwheel.store import COMPARISONS_FILE, RATED_FILE, VOTES_FILE
 from thumbwheel.style import FEATURES
-from thumbwheel.tables import PAIRS
+from thumbwheel.tables import PAIRS, VOTES
 
 __all__ = ["DRAWN", "Pairing", "chunk_runner", "pair_snapshot"]
 
@@ -183,7 +183,11 @@ def pair_snapshot(
     failed = pc.is_in(candidates["plugin"], pa.array(list(plugins.failed), pa.string()))
     reasons[failed.to_numpy(zero_copy_only=False)] = "its plugin failed"
     style = style_of(files, config.balance)
-    evidence = votes_about(snapshot / VOTES_FILE, candidates)
+    evidence = (
+        votes_about(snapshot / VOTES_FILE, candidates)
+        if config.caps_raters
+        else Evidence(candidates, VOTES.empty_table())
+    )
     unbalanced: set[str] = set()
     for side in (False, True):
         is_side = pc.fill_null(pc.equal(sides, side), False).to_numpy(zero_copy_only=False)
