@@ -38,7 +38,10 @@ def sample(
     ] = "csv",
     written_by: Annotated[
         Literal["model", "endpoint"],
-        typer.Option("--with", help="Who writes what is missing: the champion, or [endpoint]."),
+        typer.Option(
+            "--with",
+            help="Who writes what is missing: the champion, or the endpoint of the configuration.",
+        ),
     ] = "model",
     hourly_rate: Annotated[
         float, typer.Option(min=0, help="USD an hour of an annotator, for the estimate.")

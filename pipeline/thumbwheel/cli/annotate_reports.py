@@ -137,7 +137,7 @@ def print_source(
     )
     console.print("No source reads it yet. Add one to the configuration:\n")
     console.print(block, markup=False, soft_wrap=True)
-    console.print("\nThen run `thumbwheel ingest`.")
+    console.print("\nThen run `thumbwheel ingest`, or restart `thumbwheel serve`.")
 
 
 def _reads(source: SourceConfig, path: Path, base_dir: Path) -> bool:

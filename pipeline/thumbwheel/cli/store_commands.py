@@ -51,8 +51,8 @@ def ingest(config: ConfigOption = DEFAULT_CONFIG) -> None:
     with StageDisplay(make_console()) as display, open_store(settings) as store:
         if isinstance(store, RemoteStore):
             raise BusyError(
-                f"`thumbwheel serve` at {store.url} reads the sources all the time; "
-                "`thumbwheel status` shows how far it is"
+                f"`thumbwheel serve` at {store.url} reads the sources all the time; `thumbwheel "
+                "status` shows how far it is, and a restart makes it read a changed configuration"
             )
         with isolated_plugins(settings) as plugins:
             ingest_all(settings, plugins, store, display)
