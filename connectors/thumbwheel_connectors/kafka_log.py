@@ -21,6 +21,7 @@ Offsets = dict[str, dict[int, int]]
 """The offset of the next event, by topic and partition."""
 
 _POLL_MS = 500
+_ENOUGH_BYTES = 2 << 20
 _CLOSE_MS = 2000
 
 
@@ -129,7 +130,7 @@ class KafkaLog:
             self._begin_round()
         deadline = time.monotonic() + self._timeout_ms / 1000
         while not self._has_reached_ends():
-            if fetched := self._fetch(max_records):
+            if fetched := self._fill(max_records):
                 return self._batch(fetched)
             if self._ends_are_confirmed or time.monotonic() > deadline:
                 break
@@ -154,6 +155,22 @@ class KafkaLog:
 
     def _is_at(self, ends: "Mapping[TopicPartition, int]") -> bool:
         return all(offset >= ends[partition] for partition, offset in self._next.items())
+
+    def _fill(self, max_records: int) -> "Mapping[TopicPartition, Sequence[Any]]":
+        """Return a batch that is half full or more, in records or in bytes, or all there is.
+
+        What is left of one answer of the broker may be a few records, and each batch is a commit.
+        """
+        filled: dict[TopicPartition, list[Any]] = {}
+        room, n_bytes = max_records, 0
+        while fetched := self._fetch(room):
+            for partition, messages in fetched.items():
+                filled.setdefault(partition, []).extend(messages)
+                room -= len(messages)
+                n_bytes += sum(len(message.value or b"") for message in messages)
+            if room <= max_records // 2 or n_bytes >= _ENOUGH_BYTES or self._has_reached_ends():
+                break
+        return filled
 
     def _fetch(self, max_records: int) -> "Mapping[TopicPartition, Sequence[Any]]":
         from kafka.errors import OffsetOutOfRangeError

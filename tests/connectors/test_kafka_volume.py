@@ -87,6 +87,18 @@ def test_a_fetch_is_bounded(limiting_broker, topic, connect_limiting):
 
 
 @pytest.mark.usefixtures("small_fetches")
+def test_what_a_fetch_leaves_is_no_batch_of_its_own(limiting_broker, topic, connect_limiting):
+    """The rest of one fetch and the beginning of the next are one batch, and one commit."""
+    limiting_broker.create_topic(topic)
+    limiting_broker.produce(topic, [bytes(1024)] * 6000)
+    with closing(connect_limiting.open(None)) as log:
+        sizes = [len(batch.records) for batch in iter(lambda: log.poll(1500), None)]
+    assert sum(sizes) == 6000
+    assert min(sizes[:-1]) >= 750
+    assert max(sizes) <= 1500
+
+
+@pytest.mark.usefixtures("small_fetches")
 def test_nothing_is_fetched_ahead_without_bound(tmp_path):
     """While nobody polls, no more than one fetch comes in: back-pressure needs no pausing."""
     port = free_port()

@@ -31,7 +31,7 @@ from thumbwheel.types import Batch, EventLog, Lag
 
 __all__ = ["SourcePipeline", "StoredBatch", "process", "process_letters"]
 
-_BATCHES_IN_FLIGHT = 2
+_BATCHES_IN_FLIGHT = 4
 
 _Committed = tuple[SourceCounts, tuple[str, ...]]
 
