@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -106,18 +107,18 @@ def with_thumbwheel(path: Path, plugin: str = "best_worst", **options: Any) -> P
     plugins = PluginManager([PluginConfig(use=plugin)], Path(__file__).parent)
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch, Store(path) as store:
         folder = Path(scratch)
-        began = time.process_time()
-        snapshot = store.snapshot(folder / "snapshot", EVERY_VOTE, {})
-        note(f"  snapshot {time.process_time() - began:.2f} CPU-s of")
-        pairing = pair_snapshot(
-            snapshot.path,
-            plugins,
-            PairsConfig(**{**UNCAPPED, **options}),
-            held_out=0.2,
-            memory=SplitMemory(folder / "split.parquet"),
-            work=folder / "pairing",
-            progress=lambda share: None,
-        )
+        with stage("events to snapshot"):
+            snapshot = store.snapshot(folder / "snapshot", EVERY_VOTE, {})
+        with stage("snapshot to pairs"):
+            pairing = pair_snapshot(
+                snapshot.path,
+                plugins,
+                PairsConfig(**{**UNCAPPED, **options}),
+                held_out=0.2,
+                memory=SplitMemory(folder / "split.parquet"),
+                work=folder / "pairing",
+                progress=lambda share: None,
+            )
         return sides(pairing.pairs)
 
 
@@ -238,26 +239,35 @@ def rows_of(path: Path) -> Iterator[tuple[Any, ...]]:
 def measured(way: Callable[..., Pairs], *arguments: Any, **options: Any) -> tuple[Pairs, float]:
     """Run a way in a process of its own; print what it took; return its pairs and CPU seconds."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        pairs, cpu, wall, memory = pool.apply(_run, (way, arguments, options))
+        pairs, cpu, wall, memory, stages = pool.apply(_run, (way, arguments, options))
     name = " ".join([way.__name__.replace("_", " "), *map(str, arguments[1:])])
     sys.stdout.write(
         f"{name:<52} {cpu:8.2f} CPU-s {wall:8.2f} s {memory:6.2f} GB {len(pairs):9,} pairs\n"
     )
+    for what, seconds in stages.items():
+        sys.stdout.write(f"  {what:<50} {seconds:8.2f}\n")
     return pairs, cpu
 
 
 def _run(
     way: Callable[..., Pairs], arguments: Sequence[Any], options: dict[str, Any]
-) -> tuple[Pairs, float, float, float]:
+) -> tuple[Pairs, float, float, float, dict[str, float]]:
     began, wall = time.process_time(), time.monotonic()
     pairs = way(*arguments, **options)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    return pairs, time.process_time() - began, time.monotonic() - wall, memory
+    return pairs, time.process_time() - began, time.monotonic() - wall, memory, STAGES
 
 
-def note(text: str) -> None:
-    """Say something on standard error."""
-    sys.stderr.write(f"{text}\n")
+STAGES: dict[str, float] = {}
+"""CPU seconds of the parts of a way, in its own process."""
+
+
+@contextmanager
+def stage(what: str) -> Iterator[None]:
+    """Note what a part of a way took."""
+    began = time.process_time()
+    yield
+    STAGES[what] = time.process_time() - began
 
 
 def progress(what: str, share: float) -> None:

@@ -4,6 +4,7 @@ The terms are TRL's: a *prompt* is a list of chat messages, a *completion* is wh
 answered, a *rater* is who voted. Tables of many such values are described in `tables`.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -270,14 +271,15 @@ class MetricReport:
     """One metric of the three models, and the paired difference candidate - champion.
 
     `p_value` is the chance that the candidate does so well, or better, if the two models are
-    equal: see `statistics.luck`. The base is None only when it is the champion.
+    equal: see `statistics.luck`. Reports of earlier versions have none, which is NaN here. The base
+    is None only when it is the champion.
     """
 
     name: str
     champion: Estimate
     candidate: Estimate
     difference: Estimate
-    p_value: float
+    p_value: float = math.nan
     base: Estimate | None = None
 
 

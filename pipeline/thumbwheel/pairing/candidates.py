@@ -141,8 +141,9 @@ def whole_prompts(
             rows = rows.filter(pc.invert(pc.is_in(rows["prompt_id"], skip)))
         held = pa.concat_tables([held, rows])
         # Rows are sorted by prompt, so the last prompt may go on in the next batch.
-        whole = pc.less(held["prompt_id"], last)
-        chunk, held = held.filter(whole), held.filter(pc.invert(whole))
+        begin = pc.index(held["prompt_id"], last).as_py()
+        whole = begin if begin >= 0 else len(held)
+        chunk, held = held.slice(0, whole), held.slice(whole)
         if len(chunk):
             yield read / file.metadata.num_rows, chunk, _of_prompts(compared, chunk)
     if len(held):

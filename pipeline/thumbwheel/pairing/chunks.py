@@ -62,12 +62,14 @@ def pair_chunk(rated: pa.Table, comparisons: pa.Table, plugins: Plugins) -> Chun
     Raises:
         PluginError: A plugin failed.
     """
-    empty = pc.equal(pc.utf8_trim_whitespace(rated["completion"]), "")
-    answered = rated.filter(pc.invert(empty))
-    sizes = answered.group_by("prompt_id").aggregate([("completion_id", "count")])
-    several = sizes.filter(pc.greater(sizes["completion_id_count"], 1))["prompt_id"]
-    has_company = pc.is_in(answered["prompt_id"], several.combine_chunks())
-    contrast = answered.filter(has_company)
+    identities = rated.select(["prompt_id", "completion_id"])
+    is_empty = pc.equal(pc.utf8_trim_whitespace(rated["completion"]), "")
+    answered = identities.filter(pc.invert(is_empty))
+    sizes = answered.group_by("prompt_id").aggregate([([], "count_all")])
+    several = sizes.filter(pc.greater(sizes["count_all"], 1))["prompt_id"]
+    is_alone = pc.invert(pc.is_in(rated["prompt_id"], several.combine_chunks()))
+    is_contrast = pc.invert(pc.or_(is_empty, is_alone))
+    contrast = rated.filter(is_contrast)
 
     proposed = _with_texts(plugins.make_pairs(contrast, comparisons), contrast, comparisons)
     reasons = plugins.screen_pairs(proposed)
@@ -78,26 +80,28 @@ def pair_chunk(rated: pa.Table, comparisons: pa.Table, plugins: Plugins) -> Chun
     sides = pa.chunked_array(
         proposed["chosen_id"].chunks + proposed["rejected_id"].chunks, pa.string()
     )
-    is_paired = pc.is_in(contrast["completion_id"], sides.combine_chunks())
-    unpaired = [
-        _unpaired(rated.filter(empty), "the answer is empty"),
-        _unpaired(answered.filter(pc.invert(has_company)), "the only rated answer to its prompt"),
-        _unpaired(contrast.filter(pc.invert(is_paired)), "no plugin paired it"),
-    ]
+    is_paired = pc.is_in(rated["completion_id"], sides.combine_chunks())
+    fates = (
+        (is_empty, "the answer is empty"),
+        (pc.and_not(is_alone, is_empty), "the only rated answer to its prompt"),
+        (pc.and_not(is_contrast, is_paired), "no plugin paired it"),
+    )
+    unpaired = [_unpaired(identities.filter(those), fate) for those, fate in fates]
     return ChunkPairs(
         proposed.filter(pc.invert(is_dropped)), dropped.cast(DROPPED), pa.concat_tables(unpaired)
     )
 
 
-def _unpaired(rated: pa.Table, fate: str) -> pa.Table:
-    fates = pa.repeat(pa.scalar(fate, pa.string()), len(rated))
-    return rated.select(["prompt_id", "completion_id"]).append_column("fate", fates).cast(UNPAIRED)
+def _unpaired(identities: pa.Table, fate: str) -> pa.Table:
+    fates = pa.repeat(pa.scalar(fate, pa.string()), len(identities))
+    return identities.append_column("fate", fates).cast(UNPAIRED)
 
 
 def _with_texts(proposed: pa.Table, rated: pa.Table, comparisons: pa.Table) -> pa.Table:
     """Return `tables.PAIRS`: the proposals with identities, origins and texts."""
-    chosen = rated.take(pc.index_in(proposed["chosen_id"], rated["completion_id"]))
-    rejected = rated.take(pc.index_in(proposed["rejected_id"], rated["completion_id"]))
+    chosen, rejected = (
+        pc.index_in(proposed[side], rated["completion_id"]) for side in ("chosen_id", "rejected_id")
+    )
     identities = [
         content_id("pair", *sides)
         for sides in zip(
@@ -109,9 +113,9 @@ def _with_texts(proposed: pa.Table, rated: pa.Table, comparisons: pa.Table) -> p
     columns |= {
         "pair_id": pa.array(identities, pa.string()),
         "origin": pc.fill_null(comparisons["origin"].take(judged), "votes"),
-        "prompt": chosen["prompt"],
-        "chosen": chosen["completion"],
-        "rejected": rejected["completion"],
+        "prompt": rated["prompt"].take(chosen),
+        "chosen": rated["completion"].take(chosen),
+        "rejected": rated["completion"].take(rejected),
     }
     return pa.table(columns).select(PAIRS.names).cast(PAIRS)
 
