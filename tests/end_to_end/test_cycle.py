@@ -12,7 +12,7 @@ STAGES = ["pairs", "training", "evaluation", "decision", "registered", "report"]
 
 
 def stage_files(project):
-    (cycle,) = (project / "home" / "cycles").glob("*/")
+    (cycle,) = (project / "home" / "cycles").glob("[!.]*/")
     return {path.stem: path.stat().st_mtime_ns for path in cycle.glob("*.json")}
 
 
@@ -85,6 +85,7 @@ def test_once_twice_and_with_news(project, thumbwheel):
     assert code == 0
     assert "Nothing is new" in out
     assert len(versions(project)) == 1
+    assert not (project / "home" / "cycles" / ".snapshot").exists()
 
     with (project / "feedback.jsonl").open("a") as file:
         file.writelines(json.dumps(record) + "\n" for record in feedback(8, first=100))

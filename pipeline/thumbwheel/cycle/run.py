@@ -127,6 +127,7 @@ def _begin(
             plan.champion,
             made_champion,
         ):
+            shutil.rmtree(snapshot.path)
             return NothingNew(plan.cycle_id)
     cycle_id = content_id("cycle", shape, snapshot.digest, champion or "base")[:12]
     journal = CycleJournal(cycles / cycle_id)
