@@ -47,8 +47,8 @@ def _improvement(report: EvalReport, name: str) -> RuleResult:
             rule,
             not lucky,
             f"{numbers}: the whole interval is above zero, "
-            f"{'but' if lucky else 'and'} of two equal models one does so well in "
-            f"{metric.p_value:.2g} of cases{', so this may be luck' if lucky else ''}",
+            f"{'but' if lucky else 'and'} chance alone does so well in "
+            f"{metric.p_value:.2%} of cases{', so this may be luck' if lucky else ''}",
         )
     if change.high < 0:
         return RuleResult(rule, False, f"{numbers}: it got worse")

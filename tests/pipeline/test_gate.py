@@ -58,7 +58,7 @@ def test_a_better_candidate_with_sound_guards_is_promoted():
         ),
         (
             {"preference_accuracy": metric("preference_accuracy", 0.5, 0.6, 0.01, 0.2, 0.04)},
-            "does so well in 0.04 of cases",
+            "chance alone does so well in 4.00% of cases, so this may be luck",
         ),
         ({"preference_accuracy": metric("preference_accuracy", 0.5, 0.3, -0.3, -0.1)}, "got worse"),
         (
