@@ -230,6 +230,7 @@ def with_python(path: Path) -> Pairs:
 def rows_of(path: Path) -> Iterator[tuple[Any, ...]]:
     """Yield the store's events as tuples."""
     with duckdb.connect(str(path), read_only=True) as connection:
+        connection.execute("SET enable_progress_bar = false")
         query = f"SELECT {_COLUMNS} FROM events"  # noqa: S608
         result = connection.execute(query)
         while rows := result.fetchmany(100_000):
