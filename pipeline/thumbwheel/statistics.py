@@ -59,11 +59,8 @@ def luck(differences: npt.ArrayLike, *, seed: int) -> float:
     sample = np.asarray(differences, dtype=np.float64)
     if not np.all(np.isfinite(sample)):
         return float("nan")
-    changed = sample[sample != 0]
-    if not len(changed):
-        return 1.0
-    if len(changed) == 1:
-        return 0.5 if changed[0] > 0 else 1.0
+    # Zeros say nothing; two of them are kept because the test asks for two values at least.
+    changed = np.append(sample[sample != 0], [0.0, 0.0])
     test = stats.permutation_test(
         (changed,),
         np.sum,

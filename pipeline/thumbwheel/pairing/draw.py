@@ -53,7 +53,7 @@ def draw_pairs(
         candidates: `pair_id`, `prompt_id`, `chosen_id`, `rejected_id`, `confidence`, `origin`.
         clusters: The cluster of each candidate's prompt, shape (n,).
         style: Style of chosen minus rejected by the features of `config.balance`, shape (n, k).
-        votes: `tables.VOTES`; not looked at without caps on raters.
+        votes: `tables.VOTES`; none are needed without caps on raters.
         config: Caps, and what to balance.
     """
     n = len(candidates)
@@ -72,10 +72,9 @@ def draw_pairs(
         left = order[reasons[order] == None]  # noqa: E711 - elementwise
         rank = _rank_within(pc.take(groups, pa.array(left)))
         reasons[left[rank >= limit]] = f"more than {limit} pairs of {of_what}"
-    if config.caps_raters:
-        left = order[reasons[order] == None]  # noqa: E711
-        over = _over_rater_caps(candidates.take(pa.array(left)), votes, config)
-        reasons[left[over]] = "too many pairs rest on one rater"
+    left = order[reasons[order] == None]  # noqa: E711
+    over = _over_rater_caps(candidates.take(pa.array(left)), votes, config)
+    reasons[left[over]] = "too many pairs rest on one rater"
     left = order[reasons[order] == None]  # noqa: E711
     is_ai = pc.equal(candidates["origin"].take(pa.array(left)), "ai").to_numpy(zero_copy_only=False)
     share = config.max_ai_share
