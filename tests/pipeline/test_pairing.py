@@ -1,6 +1,8 @@
 """From a snapshot to pairs, and what became of the rest."""
 
+import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from snapshots import run, snapshot
 
@@ -62,6 +64,17 @@ def test_chunks_hold_whole_prompts(tmp_path, monkeypatch, chunk_rows):
     assert len(pairs) > 3
     assert chunked.pairs.equals(pairs)
     assert chunked.completions == completions
+
+
+def test_a_cap_in_pairs_holds_without_one_in_shares(tmp_path):
+    """`max_per_rater` alone is enough for raters' votes to be looked at."""
+    path = snapshot(tmp_path / "s", *many(30, 2))
+    votes = pq.read_table(path / "votes.parquet")
+    rater = pa.array(["rater:same"] * len(votes))
+    pq.write_table(votes.set_column(1, "rater", rater), path / "votes.parquet")
+    capped = run(path, "all_pairs", max_rater_share=1.0, max_per_rater=1)
+    assert len(capped.pairs) == 2, "one on each side of the split"
+    assert "too many pairs rest on one rater" in capped.drop_reasons()
 
 
 def test_an_empty_snapshot_gives_no_pairs(tmp_path):

@@ -253,3 +253,45 @@ def test_votes_name_the_events_behind_every_contrast(store, tmp_path):
     snapshot = take_snapshot(store, tmp_path / "s")
     told = {(row["event_id"], row["rater"], row["score"], row["weight"]) for row in votes(snapshot)}
     assert told == {("2", "rater:r", -1, 1), ("3", "event:3", 0.5, 1)}
+
+
+def test_a_text_is_of_the_greatest_version_that_gave_it(store, tmp_path):
+    """Whichever of its answers was voted on."""
+    append(
+        store,
+        event(event_id="1", generation_id="a", completion="x", model_version="v1", score=1),
+        event(event_id="2", generation_id="b", completion="x", model_version="v2"),
+    )
+    (row,) = read_rated(take_snapshot(store, tmp_path / "s").path).to_pylist()
+    assert row["model_version"] == "v2"
+
+
+def test_the_budget_is_of_users_votes(store, tmp_path):
+    """What a busy rater says as an annotator counts, once each."""
+    append(store, *busy(40, str))
+    labels = [vote for n in range(10) for vote in judged("busy", f"label {n}", t1=1, t2=-1)]
+    append(store, *labels, source="labels")
+    snapshot = take_snapshot(store, tmp_path / "s", {"labels": "annotators"}, max_rater_share=0.01)
+    own = [row["comparison_id"] for row in votes(snapshot) if row["rater"] == "rater:busy"]
+    assert sum(name.startswith("label") for name in own) == 20
+    assert len(own) == 9 + 20
+
+
+def test_votes_without_a_rater_share_no_budget(store, tmp_path):
+    """Each is a rater of its own, however many there are."""
+    append(store, *busy(0, str))
+    append(store, *(vote(event_id=f"n{n}", generation_id=f"t{n}", score=1) for n in range(40)))
+    snapshot = take_snapshot(store, tmp_path / "s", max_rater_share=0.01)
+    assert (snapshot.votes.counted, snapshot.votes.over_budget) == (240, 0)
+
+
+def test_a_quarantined_rater_corrects_nothing(store, tmp_path):
+    """Neither the votes nor the corrections of a rater who floods are used."""
+    append(
+        store,
+        *busy(1000, str),
+        vote(event_id="fix", generation_id="t1", rater_id="busy", correction="better"),
+        vote(event_id="honest", generation_id="t2", rater_id="r1", correction="well"),
+    )
+    snapshot = take_snapshot(store, tmp_path / "s", max_rater_share=0.01)
+    assert set(comparisons(snapshot)) == {("well", "t2")}
