@@ -4,8 +4,9 @@ import pytest
 from brokers import FORGOTTEN_SOCKETS, raws, tansu, values
 
 from thumbwheel.config import SourceConfig
-from thumbwheel.ingest import Parsing, SourcePipeline
+from thumbwheel.ingest import SourcePipeline
 from thumbwheel.manager import PluginManager
+from thumbwheel.parsing import Parsing
 from thumbwheel.store import Store
 from thumbwheel_connectors import kafka as kafka_module
 from thumbwheel_connectors.kafka import KafkaConnector

@@ -14,8 +14,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from thumbwheel.config import load_config
 from thumbwheel.errors import BusyError, DataError, PluginError
 from thumbwheel.events import EventParser
-from thumbwheel.ingest import Parsing, expire_parked, ingest_all, rebuild
+from thumbwheel.ingest import expire_parked, ingest_all, rebuild
 from thumbwheel.manager import PluginManager
+from thumbwheel.parsing import Parsing
 from thumbwheel.store import Store
 
 CONFIG = """

@@ -1,18 +1,15 @@
 """Ingestion: from a connector's records to stored events, exactly once.
 
-- `parsing`: records become events, in a process of their own when there are many.
 - `pipeline`: one source, read, parsed and stored at the same time, in order.
 - `run`: every source until it is caught up; the store built anew from the sources.
 - `replay`: dead letters, tried again.
 """
 
-from thumbwheel.ingest.parsing import Parsing, parser_for
-from thumbwheel.ingest.pipeline import SourcePipeline
+from thumbwheel.ingest.pipeline import SourcePipeline, parser_for
 from thumbwheel.ingest.replay import replay_dead_letters
 from thumbwheel.ingest.run import Rebuilt, expire_parked, ingest_all, rebuild
 
 __all__ = [
-    "Parsing",
     "Rebuilt",
     "SourcePipeline",
     "expire_parked",

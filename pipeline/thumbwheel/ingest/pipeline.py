@@ -21,15 +21,15 @@ import pyarrow as pa
 from opentelemetry import trace
 
 from thumbwheel.config import SourceConfig
-from thumbwheel.events import IDENTIFIED, ParsedBatch, text_identity
-from thumbwheel.ingest.parsing import Parsing, parser_for
-from thumbwheel.manager import load_connector
+from thumbwheel.events import IDENTIFIED, EventParser, ParsedBatch, text_identity
+from thumbwheel.manager import load_connector, load_mapping
+from thumbwheel.parsing import Parsing
 from thumbwheel.plugin_host import Plugins
 from thumbwheel.store import DeadLetter, SourceCounts, Store
 from thumbwheel.tables import COUNTS_KEY, DEAD_LETTERS, EVENTS
 from thumbwheel.types import Batch, EventLog, Lag
 
-__all__ = ["SourcePipeline", "StoredBatch", "process", "process_letters"]
+__all__ = ["SourcePipeline", "StoredBatch", "parser_for", "process", "process_letters"]
 
 _BATCHES_IN_FLIGHT = 4
 
@@ -51,6 +51,15 @@ class StoredBatch:
     progress: float
     lag: Lag
     seconds: float
+
+
+def parser_for(source: SourceConfig, base_dir: Path) -> EventParser:
+    """Return the parser of a source's records.
+
+    Raises:
+        ConfigError: Its mapping is unknown or an option of it is wrong.
+    """
+    return EventParser(load_mapping(source, base_dir))
 
 
 class SourcePipeline:

@@ -4,8 +4,7 @@ from datetime import UTC, datetime
 
 from thumbwheel.config import Config
 from thumbwheel.errors import InputError
-from thumbwheel.ingest.parsing import parser_for
-from thumbwheel.ingest.pipeline import process
+from thumbwheel.ingest.pipeline import parser_for, process
 from thumbwheel.plugin_host import Plugins
 from thumbwheel.store import ReplayCounts, Store
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from thumbwheel.config import Config
 from thumbwheel.errors import DamagedStoreError, DataError
-from thumbwheel.ingest.parsing import Parsing
 from thumbwheel.ingest.pipeline import SourcePipeline, StoredBatch
 from thumbwheel.locks import only_one
+from thumbwheel.parsing import Parsing
 from thumbwheel.plugin_host import Plugins
 from thumbwheel.store import SourceCounts, Store
 from thumbwheel.types import Observer

@@ -18,8 +18,9 @@ import structlog
 from thumbwheel.client import OwnerNote, SourceState, owner_note_path
 from thumbwheel.config import Config
 from thumbwheel.errors import DamagedStoreError, DiskFullError, ThumbwheelError
-from thumbwheel.ingest import Parsing, SourcePipeline, expire_parked, replay_dead_letters
+from thumbwheel.ingest import SourcePipeline, expire_parked, replay_dead_letters
 from thumbwheel.locks import only_one
+from thumbwheel.parsing import Parsing
 from thumbwheel.plugin_host import Plugins
 from thumbwheel.serve.api import Owner, make_api
 from thumbwheel.serve.metrics import Metrics
