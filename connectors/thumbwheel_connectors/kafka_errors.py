@@ -1,11 +1,12 @@
 """What Kafka can refuse, in this project's errors."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from thumbwheel.errors import SourceError, UnavailableError
 
-__all__ = ["answering", "lost_events"]
+__all__ = ["answering", "failed_attempts", "lost_events", "refused_login"]
 
 
 @contextmanager
@@ -31,6 +32,38 @@ def answering(servers: str) -> Iterator[None]:
             f"Kafka at {servers} does not answer any more: {error}; run again when it does, "
             "nothing is lost"
         ) from error
+
+
+@contextmanager
+def failed_attempts() -> Iterator[list[Exception]]:
+    """Collect why connections failed in this block: kafka-python tries again, and only logs it."""
+    log = logging.getLogger("kafka.net.manager")
+    level, was_heard = log.level, log.isEnabledFor(logging.WARNING)
+    reasons: list[Exception] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        reasons.extend(argument for argument in arguments if isinstance(argument, Exception))
+        return was_heard
+
+    log.addFilter(keep)
+    if not was_heard:
+        log.setLevel(logging.WARNING)
+    try:
+        yield reasons
+    finally:
+        log.setLevel(level)
+        log.removeFilter(keep)
+
+
+def refused_login(reasons: Sequence[Exception]) -> str | None:
+    """Return, in words, the first reason that is about a user, a password or their mechanism."""
+    from kafka.errors import SaslAuthenticationFailedError, UnsupportedSaslMechanismError
+
+    for reason in reasons:
+        if isinstance(reason, SaslAuthenticationFailedError | UnsupportedSaslMechanismError):
+            return str(reason.args[0]) if reason.args else type(reason).__name__
+    return None
 
 
 def lost_events(what: str) -> SourceError:

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -154,10 +154,16 @@ def tansu(folder: Path, advertised_port: int | None = None) -> Iterator[Broker]:
 
 
 @contextmanager
-def front(port: int, behind: int, context: ssl.SSLContext | None = None) -> Iterator[list[int]]:
+def front(
+    port: int,
+    behind: int,
+    context: ssl.SSLContext | None = None,
+    log_in: Callable[[socket.socket, socket.socket], bool] | None = None,
+) -> Iterator[list[int]]:
     """Take connections on `port`, by TLS if asked to, and pass them on to the port `behind`.
 
-    Gives the sizes of what has been passed back so far.
+    A client that `log_in` says no to, given its connection and the broker's, is cut off. Gives the
+    sizes of what has been passed back so far.
     """
     sizes: list[int] = []
 
@@ -168,6 +174,8 @@ def front(port: int, behind: int, context: ssl.SSLContext | None = None) -> Iter
                 if context is not None:
                     client = stack.enter_context(context.wrap_socket(client, server_side=True))
                 broker = stack.enter_context(socket.create_connection(("127.0.0.1", behind)))
+                if log_in is not None and not log_in(client, broker):
+                    return
                 while True:
                     has_more = context is not None and client.pending()
                     waiting = [client] if has_more else [client, broker]

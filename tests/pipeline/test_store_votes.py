@@ -226,6 +226,23 @@ def test_a_correction_is_better_than_what_it_corrects(store, tmp_path):
     assert spoken == {("1", -1), ("2", 1)}
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_correction_of_two_answers_has_the_prompt_of_one(store, tmp_path, order):
+    """Prompts that differ in outer whitespace are one; which of them it has is not up to chance."""
+    told = [
+        event(prompt=prompt, completion=answer, generation_id=answer, event_id=answer)
+        for prompt, answer in (("p", "x"), (" p", "y"))
+    ]
+    append(store, *(told[index] for index in order))
+    append(store, *(
+        vote(event_id=f"of {answer}", generation_id=answer, rater_id="r", correction="right")
+        for answer in "xy"
+    ))  # fmt: skip
+    _, rows = rated(store, tmp_path)
+    first = min(told, key=lambda row: row["completion_id"])
+    assert rows["right"]["prompt"][0]["content"] == first["prompt"][0]["content"]
+
+
 def test_what_a_model_wrote_counts_in_its_comparison_only(store, tmp_path):
     """Votes of an `ai` source never count for or against a text; annotators' do."""
     append(store, *answers("x", "y"), *judged("model", "1", x=1, y=-1), source="written")
