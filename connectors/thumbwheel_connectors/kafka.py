@@ -165,7 +165,7 @@ class KafkaConnector:
             # A consumer that cannot connect leaves its client's thread and files behind.
             for client in clients:
                 client.close()
-            if (refusal := refused_login(reasons)) is not None:
+            if self.sasl_mechanism and (refusal := refused_login(reasons)):
                 raise SourceError(
                     f"Kafka at {self.bootstrap_servers} refuses the user {self.sasl_username!r} "
                     f"({refusal}); mend `sasl_mechanism`, `sasl_username`, or the password in "

@@ -36,7 +36,10 @@ def answering(servers: str) -> Iterator[None]:
 
 @contextmanager
 def failed_attempts() -> Iterator[list[Exception]]:
-    """Collect why connections failed in this block: kafka-python tries again, and only logs it."""
+    """Collect why connections failed in this block: kafka-python tries again, and only logs it.
+
+    What it logs of other threads' connections is among them.
+    """
     log = logging.getLogger("kafka.net.manager")
     level, was_heard = log.level, log.isEnabledFor(logging.WARNING)
     reasons: list[Exception] = []

@@ -11,13 +11,9 @@ __all__ = ["cluster_id", "completion_id", "content_id", "prompt_id", "text_ident
 
 def _absorb(digest: hashlib.blake2b, *parts: str) -> hashlib.blake2b:
     for part in parts:
-        digest.update(_prefixed(part))
+        encoded = part.encode("utf-8", "surrogatepass")
+        digest.update(b"%d:%b" % (len(encoded), encoded))
     return digest
-
-
-def _prefixed(part: str) -> bytes:
-    encoded = part.encode("utf-8", "surrogatepass")
-    return b"%d:%b" % (len(encoded), encoded)
 
 
 # Hashes are a third of what an event costs: those that begin alike are copied.
@@ -40,9 +36,7 @@ def prompt_id(prompt: Prompt | str) -> str:
     Where a message has `extra`, that of all messages counts too. A text is one user message.
     """
     if isinstance(prompt, str):
-        digest = _USER_PROMPT.copy()
-        digest.update(_prefixed(_normal(prompt)))
-        return digest.hexdigest()
+        return _absorb(_USER_PROMPT.copy(), _normal(prompt)).hexdigest()
     parts: list[str] = []
     for message in prompt:
         parts.append(message["role"])
@@ -74,9 +68,7 @@ def text_identity(prompt: Prompt | str, completion: str) -> tuple[str, str]:
 
 def completion_id(prompt_id: str, completion: str) -> str:
     """Return the identity of an answer to the prompt of this identity."""
-    digest = _COMPLETION.copy()
-    digest.update(_prefixed(prompt_id) + _prefixed(completion))
-    return digest.hexdigest()
+    return _absorb(_COMPLETION.copy(), prompt_id, completion).hexdigest()
 
 
 def _normal(text: str) -> str:
