@@ -6,8 +6,9 @@ Fills a store with generated events: answers and votes in separate events, sever
 prompt, many prompts with one answer only. Then it makes the same pairs, the best answer of each
 prompt against its worst, in three ways, and fails unless they are the same: with Thumbwheel (a
 snapshot of the store, the plugin `best_worst`), the usual way in pandas, and in plain Python.
-`--plugin` adds the same rule written as a per-prompt Python plugin, `--changed` a second run after
-a few more votes. CPU seconds are those of all threads; each way runs in a process of its own.
+`--plugin` adds the same rule written as a per-prompt Python plugin. CPU seconds are those of all
+threads; each way runs in a process of its own, on a few events first, so that the time to import
+libraries is none of them.
 """
 
 import argparse
@@ -45,6 +46,8 @@ UNCAPPED = {
     "balance": [],
 }
 EVERY_VOTE = VotesConfig(max_rater_share=1.0, quarantine_constant=False, burst_votes=None)
+
+FEW = 1000
 
 Pairs = set[tuple[str, str]]
 
@@ -102,7 +105,14 @@ def fill(path: Path, n_events: int) -> None:
         store.checkpoint()
 
 
-def with_thumbwheel(path: Path, plugin: str = "best_worst", **options: Any) -> Pairs:
+def _store(folder: Path, n_events: int) -> Path:
+    path = folder / f"{n_events}.duckdb"
+    if not path.exists():
+        fill(path, n_events)
+    return path
+
+
+def with_thumbwheel(path: Path, plugin: str = "best_worst") -> Pairs:
     """Return the pairs that Thumbwheel makes of a store."""
     plugins = PluginManager([PluginConfig(use=plugin)], Path(__file__).parent)
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch, Store(path) as store:
@@ -113,7 +123,7 @@ def with_thumbwheel(path: Path, plugin: str = "best_worst", **options: Any) -> P
             pairing = pair_snapshot(
                 snapshot.path,
                 plugins,
-                PairsConfig(**{**UNCAPPED, **options}),
+                PairsConfig(**UNCAPPED),
                 held_out=0.2,
                 memory=SplitMemory(folder / "split.parquet"),
                 work=folder / "pairing",
@@ -237,11 +247,12 @@ def rows_of(path: Path) -> Iterator[tuple[Any, ...]]:
             yield from rows
 
 
-def measured(way: Callable[..., Pairs], *arguments: Any, **options: Any) -> tuple[Pairs, float]:
+def measured(way: Callable[..., Pairs], path: Path, *arguments: Any) -> tuple[Pairs, float]:
     """Run a way in a process of its own; print what it took; return its pairs and CPU seconds."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        pairs, cpu, wall, memory, stages = pool.apply(_run, (way, arguments, options))
-    name = " ".join([way.__name__.replace("_", " "), *map(str, arguments[1:])])
+        pool.apply(way, (_store(path.parent, FEW), *arguments))
+        pairs, cpu, wall, memory, stages = pool.apply(_run, (way, path, *arguments))
+    name = " ".join([way.__name__.replace("_", " "), *map(str, arguments)])
     sys.stdout.write(
         f"{name:<52} {cpu:8.2f} CPU-s {wall:8.2f} s {memory:6.2f} GB {len(pairs):9,} pairs\n"
     )
@@ -251,10 +262,10 @@ def measured(way: Callable[..., Pairs], *arguments: Any, **options: Any) -> tupl
 
 
 def _run(
-    way: Callable[..., Pairs], arguments: Sequence[Any], options: dict[str, Any]
+    way: Callable[..., Pairs], *arguments: Any
 ) -> tuple[Pairs, float, float, float, dict[str, float]]:
     began, wall = time.process_time(), time.monotonic()
-    pairs = way(*arguments, **options)
+    pairs = way(*arguments)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     return pairs, time.process_time() - began, time.monotonic() - wall, memory, STAGES
 
@@ -288,9 +299,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.directory or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{options.events}.duckdb"
-        if not path.exists():
-            fill(path, options.events)
+        path = _store(folder, options.events)
         pairs, cpu = measured(with_thumbwheel, path)
         if options.plugin:
             same, _ = measured(with_thumbwheel, path, f"{Path(__file__).name}:BestWorstInPython")

@@ -128,19 +128,22 @@ def read_webhooks(variable: str) -> tuple[Webhook, ...]:
     Raises:
         SourceError: It is not set, or a secret is not a Standard Webhooks secret.
     """
-    secrets = _read(variable, "webhook_secrets_env")
-    for number, secret in enumerate(secrets, start=1):
+    webhooks = []
+    for number, secret in enumerate(_read(variable, "webhook_secrets_env"), start=1):
+        encoded = secret.removeprefix(_SECRET_PREFIX)
         try:
-            size = len(base64.b64decode(secret.removeprefix(_SECRET_PREFIX) + "==", validate=True))
+            # Not every tool keeps the padding, and not every version of Python takes too much.
+            key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
         except (binascii.Error, ValueError):
-            size = 0
-        if not secret.startswith(_SECRET_PREFIX) or size < _MIN_SECRET_BYTES:
+            key = b""
+        if encoded == secret or len(key) < _MIN_SECRET_BYTES:
             raise SourceError(
                 f"secret {number} in the environment variable {variable} is not "
                 f"{_SECRET_PREFIX} and the base64 of at least {_MIN_SECRET_BYTES} bytes: "
                 f"echo {_SECRET_PREFIX}$(openssl rand -base64 32)"
             )
-    return tuple(Webhook(secret) for secret in secrets)
+        webhooks.append(Webhook(key))
+    return tuple(webhooks)
 
 
 def _read(variable: str, option: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import accumulate, pairwise
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import DupFd
 from types import TracebackType
@@ -140,9 +141,5 @@ def _work(pipe: Connection, records: Any, table: Any) -> None:
 
 
 def _cut(joined: bytes, lengths: Sequence[int]) -> list[bytes]:
-    raws = []
-    start = 0
-    for length in lengths:
-        raws.append(joined[start : start + length])
-        start += length
-    return raws
+    ends = accumulate(lengths, initial=0)
+    return [joined[start:end] for start, end in pairwise(ends)]

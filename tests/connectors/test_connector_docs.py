@@ -3,6 +3,7 @@
 import re
 import tomllib
 from dataclasses import fields
+from inspect import getdoc
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def test_every_option_is_in_the_table_and_in_the_docstring(name):
     documented = [option for cell in cells for option in re.findall(r"`(\w+)`", cell)]
     options = [field.name for field in fields(CONNECTORS[name])]
     assert documented == options
-    assert re.findall(r"^ {8}(\w+): ", CONNECTORS[name].__doc__, re.MULTILINE) == options
+    assert re.findall(r"^ {4}(\w+): ", getdoc(CONNECTORS[name]), re.MULTILINE) == options
 
 
 def test_the_example_connector_refuses_what_is_no_folder(tmp_path):

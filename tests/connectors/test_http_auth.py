@@ -100,6 +100,16 @@ def test_signatures_of_both_secrets_are_valid_during_rotation(receive):
     assert [event["event_id"] for event in events(connector)] == ["feedback/msg_1/0"] * 3
 
 
+@pytest.mark.parametrize("padding", ["", "=="])
+def test_a_secret_is_valid_with_and_without_padding(receive, padding):
+    """The base64 of 25 bytes ends in two signs that not every tool writes."""
+    secret = "whsec_" + "A" * 34
+    connector, url = receive(secrets=secret + padding)
+    body = json.dumps(vote(1))
+    assert post(url, signed(secret, body), body.encode()).status_code == 202
+    assert len(events(connector)) == 1
+
+
 @pytest.mark.parametrize("minutes", [-6, 6])
 def test_a_signature_is_valid_for_five_minutes(webhooks, minutes):
     """An old request cannot be replayed, and one from the future is none."""

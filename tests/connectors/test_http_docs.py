@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import tomllib
 from dataclasses import fields
+from inspect import getdoc
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ def test_every_option_is_in_the_table_and_in_the_docstring():
     table = PAGE.split("| option |")[1].split("\n\n")[0]
     documented = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
     assert documented == [field.name for field in fields(HttpConnector)]
-    assert re.findall(r"^ {8}(\w+): ", HttpConnector.__doc__, re.MULTILINE) == documented
+    assert re.findall(r"^ {4}(\w+): ", getdoc(HttpConnector), re.MULTILINE) == documented
 
 
 def test_every_answer_is_in_the_table():

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import tomllib
+from inspect import getdoc
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def test_every_mapping_and_its_options_are_on_the_page(name: str) -> None:
     shared = {field.name for field in dataclasses.fields(RatingOptions)}  # type: ignore[arg-type]
     assert shared <= own
     for option in own:
-        assert f"        {option}: " in cls.__doc__, f"{option} is not in the docstring"
+        assert f"    {option}: " in getdoc(cls), f"{option} is not in the docstring"
     section = PAGE.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
     if section:
         told = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", section, re.M))))

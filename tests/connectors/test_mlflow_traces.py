@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from inspect import getdoc
 from pathlib import Path
 from typing import Any
 
@@ -443,4 +444,4 @@ def test_the_page_says_what_is_so() -> None:
     told = set(re.findall(r"`(\w+)`", " ".join(rows)))
     assert told == {field.name for field in dataclasses.fields(MLflowConnector)}
     for option in told:
-        assert f"        {option}: " in str(MLflowConnector.__doc__)
+        assert f"    {option}: " in getdoc(MLflowConnector)
