@@ -1,8 +1,12 @@
 """Identity is content: the hashes that name events, prompts, completions and clusters."""
 
 import json
+import re
 
-from thumbwheel.events import EventParser, cluster_id, content_id
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from thumbwheel.events import EventParser, ascii_words, cluster_id, content_id
 
 
 def parse(**record):
@@ -48,6 +52,13 @@ def test_clusters_ignore_case_and_punctuation_only():
 
     assert cluster("What is  DPO?") == cluster("what is dpo")
     assert cluster("What is DPO?") != cluster("What is PPO?")
+
+
+@given(st.text(st.characters(codec="ascii")))
+@example("".join(map(chr, range(128))))
+def test_words_of_ascii_are_those_of_any_text(text):
+    """The short cut finds the words that the rule for all texts finds."""
+    assert ascii_words(text) == re.findall(r"\w+", text.casefold())
 
 
 def test_content_id_separates_its_parts():

@@ -12,7 +12,13 @@ source keeps the raw bytes as a dead letter.
 """
 
 from thumbwheel.events.chat import from_chat, readable, to_chat
-from thumbwheel.events.identity import cluster_id, completion_id, content_id, text_identity
+from thumbwheel.events.identity import (
+    ascii_words,
+    cluster_id,
+    completion_id,
+    content_id,
+    text_identity,
+)
 from thumbwheel.events.parser import EventParser, ParsedBatch
 from thumbwheel.events.rows import IDENTIFIED
 from thumbwheel.events.wire import MalformedRecordError
@@ -22,6 +28,7 @@ __all__ = [
     "EventParser",
     "MalformedRecordError",
     "ParsedBatch",
+    "ascii_words",
     "cluster_id",
     "completion_id",
     "content_id",

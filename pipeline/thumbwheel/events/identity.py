@@ -6,7 +6,14 @@ import unicodedata
 
 from thumbwheel.types import Prompt
 
-__all__ = ["cluster_id", "completion_id", "content_id", "prompt_id", "text_identity"]
+__all__ = [
+    "ascii_words",
+    "cluster_id",
+    "completion_id",
+    "content_id",
+    "prompt_id",
+    "text_identity",
+]
 
 
 def _absorb(digest: hashlib.blake2b, *parts: str) -> hashlib.blake2b:
@@ -20,6 +27,9 @@ def _absorb(digest: hashlib.blake2b, *parts: str) -> hashlib.blake2b:
 _EMPTY = hashlib.blake2b(digest_size=16)
 _USER_PROMPT = _absorb(_EMPTY.copy(), "prompt", "user")
 _COMPLETION = _absorb(_EMPTY.copy(), "completion")
+
+_WORD = re.compile(r"\w+")
+_ASCII = "".join(sign.lower() if _WORD.match(sign) else " " for sign in map(chr, range(128)))
 
 
 def content_id(*parts: str) -> str:
@@ -53,11 +63,18 @@ def cluster_id(prompt: Prompt) -> str:
     Prompts of one cluster are held out together; they are never paired across. `extra` is ignored
     as well: ids of tool calls are drawn anew each time a conversation is repeated.
     """
-    words = (
-        " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", message["content"]).casefold()))
-        for message in prompt
-    )
-    return content_id("cluster", *words)
+    return content_id("cluster", *(" ".join(_words(message["content"])) for message in prompt))
+
+
+def ascii_words(text: str) -> list[str]:
+    """Return the words of a text that is ASCII, in lower case; much faster than a pattern."""
+    return text.translate(_ASCII).split()
+
+
+def _words(text: str) -> list[str]:
+    if text.isascii():
+        return ascii_words(text)
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
 def text_identity(prompt: Prompt | str, completion: str) -> tuple[str, str]:

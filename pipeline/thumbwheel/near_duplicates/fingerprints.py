@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from thumbwheel.events import cluster_id
+from thumbwheel.events import ascii_words, cluster_id
 from thumbwheel.near_duplicates.arrays import distinct, mixed, spans
 from thumbwheel.types import Prompt
 
@@ -86,9 +86,9 @@ def _signatures(prompts: Sequence[Prompt]) -> pa.Array:
 
 def _words(prompt: Prompt) -> list[str]:
     text = "\n".join(message["content"] for message in prompt if message["role"] != "system")
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
-    return _WORD.findall(text.casefold())
+    if text.isascii():
+        return ascii_words(text)
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
 def _hash(word: str) -> int:
