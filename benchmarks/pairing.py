@@ -48,6 +48,7 @@ UNCAPPED = {
 EVERY_VOTE = VotesConfig(max_rater_share=1.0, quarantine_constant=False, burst_votes=None)
 
 FEW = 1000
+"""Events of the run before the one that counts."""
 
 Pairs = set[tuple[str, str]]
 

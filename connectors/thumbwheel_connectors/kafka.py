@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 from thumbwheel.config import ConfigPath
 from thumbwheel.errors import SourceError
 from thumbwheel.types import EventLog
-from thumbwheel_connectors.kafka_errors import failed_attempts, refused_login
+from thumbwheel_connectors.kafka_errors import client_that_notes, refused_login
 from thumbwheel_connectors.kafka_log import KafkaLog, parse_cursor
 from thumbwheel_connectors.kafka_probe import why_silent
 
@@ -134,38 +134,37 @@ class KafkaConnector:
         if (log := logging.getLogger("kafka")).level == logging.NOTSET:
             log.setLevel(logging.CRITICAL)
         settings = self._security_settings()
-        make_client = KafkaConsumer.DEFAULT_CONFIG["kafka_client"]
         clients: list[Any] = []
+        failures: list[Exception] = []
 
         def remembered_client(**options: Any) -> Any:
-            clients.append(make_client(**options))
+            clients.append(client_that_notes(failures, **options))
             return clients[-1]
 
         try:
-            with failed_attempts() as reasons:
-                return KafkaConsumer(
-                    bootstrap_servers=self.bootstrap_servers.split(","),
-                    client_id="thumbwheel",
-                    group_id=self.group_id,
-                    enable_auto_commit=False,
-                    auto_offset_reset="none",
-                    allow_auto_create_topics=False,
-                    isolation_level="read_committed",
-                    bootstrap_timeout_ms=self._timeout_ms,
-                    request_timeout_ms=self._timeout_ms,
-                    # Less than `KafkaLog` waits for it, so that an empty answer is an answer.
-                    fetch_max_wait_ms=250,
-                    max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
-                    fetch_max_bytes=_FETCH_BYTES,
-                    metadata_max_age_ms=_METADATA_MAX_AGE_MS,
-                    kafka_client=remembered_client,
-                    **settings,
-                )
+            return KafkaConsumer(
+                bootstrap_servers=self.bootstrap_servers.split(","),
+                client_id="thumbwheel",
+                group_id=self.group_id,
+                enable_auto_commit=False,
+                auto_offset_reset="none",
+                allow_auto_create_topics=False,
+                isolation_level="read_committed",
+                bootstrap_timeout_ms=self._timeout_ms,
+                request_timeout_ms=self._timeout_ms,
+                # Less than `KafkaLog` waits for it, so that an empty answer is an answer.
+                fetch_max_wait_ms=250,
+                max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
+                fetch_max_bytes=_FETCH_BYTES,
+                metadata_max_age_ms=_METADATA_MAX_AGE_MS,
+                kafka_client=remembered_client,
+                **settings,
+            )
         except KafkaError as error:
             # A consumer that cannot connect leaves its client's thread and files behind.
             for client in clients:
                 client.close()
-            if self.sasl_mechanism and (refusal := refused_login(reasons)):
+            if (refusal := refused_login(failures)) is not None:
                 raise SourceError(
                     f"Kafka at {self.bootstrap_servers} refuses the user {self.sasl_username!r} "
                     f"({refusal}); mend `sasl_mechanism`, `sasl_username`, or the password in "

@@ -1,12 +1,12 @@
 """What Kafka can refuse, in this project's errors."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from thumbwheel.errors import SourceError, UnavailableError
 
-__all__ = ["answering", "failed_attempts", "lost_events", "refused_login"]
+__all__ = ["answering", "client_that_notes", "lost_events", "refused_login"]
 
 
 @contextmanager
@@ -34,38 +34,37 @@ def answering(servers: str) -> Iterator[None]:
         ) from error
 
 
-@contextmanager
-def failed_attempts() -> Iterator[list[Exception]]:
-    """Collect why connections failed in this block: kafka-python tries again, and only logs it.
+def client_that_notes(failures: list[Exception], **options: Any) -> Any:
+    """Return a consumer's client that adds to `failures` why a connection could not be made.
 
-    What it logs of other threads' connections is among them.
+    kafka-python tries again until its time is over, and then raises that its time is over.
+
+    Args:
+        failures: What it adds to, while it lives.
+        options: What kafka-python gives a client.
     """
-    log = logging.getLogger("kafka.net.manager")
-    level, was_heard = log.level, log.isEnabledFor(logging.WARNING)
-    reasons: list[Exception] = []
+    from kafka.net.compat import KafkaNetClient
+    from kafka.net.manager import KafkaConnectionManager
+    from kafka.net.selector import NetworkSelector
 
-    def keep(record: logging.LogRecord) -> bool:
-        arguments = record.args if isinstance(record.args, tuple) else ()
-        reasons.extend(argument for argument in arguments if isinstance(argument, Exception))
-        return was_heard
+    class Manager(KafkaConnectionManager):  # type: ignore[misc]
+        def get_connection(self, *args: Any, **kwargs: Any) -> Any:
+            connection = super().get_connection(*args, **kwargs)
+            if not connection.init_future.is_done:
+                connection.init_future.add_errback(failures.append)
+            return connection
 
-    log.addFilter(keep)
-    if not was_heard:
-        log.setLevel(logging.WARNING)
-    try:
-        yield reasons
-    finally:
-        log.setLevel(level)
-        log.removeFilter(keep)
+    net = NetworkSelector(**options)
+    return KafkaNetClient(net=net, manager=Manager(net, **options), **options)
 
 
-def refused_login(reasons: Sequence[Exception]) -> str | None:
-    """Return, in words, the first reason that is about a user, a password or their mechanism."""
+def refused_login(failures: Sequence[Exception]) -> str | None:
+    """Return, in words, the first failure that is about a user, a password or their mechanism."""
     from kafka.errors import SaslAuthenticationFailedError, UnsupportedSaslMechanismError
 
-    for reason in reasons:
-        if isinstance(reason, SaslAuthenticationFailedError | UnsupportedSaslMechanismError):
-            return str(reason.args[0]) if reason.args else type(reason).__name__
+    for failure in failures:
+        if isinstance(failure, SaslAuthenticationFailedError | UnsupportedSaslMechanismError):
+            return str(failure.args[0]) if failure.args else type(failure).__name__
     return None
 
 

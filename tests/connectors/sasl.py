@@ -16,7 +16,7 @@ from scramp import ScramException, ScramMechanism
 
 __all__ = ["SaslLogin"]
 
-_UNSUPPORTED_MECHANISM, _ILLEGAL_STATE, _FAILED = 33, 34, 58
+_UNSUPPORTED_MECHANISM, _FAILED = 33, 58
 
 
 class SaslLogin:
