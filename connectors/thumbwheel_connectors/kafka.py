@@ -130,6 +130,8 @@ class KafkaConnector:
         from kafka import KafkaConsumer
         from kafka.errors import KafkaError
 
+        from thumbwheel_connectors.kafka_records import DecodedRecords
+
         # It logs every failed attempt as an error; what matters is raised.
         if (log := logging.getLogger("kafka")).level == logging.NOTSET:
             log.setLevel(logging.CRITICAL)
@@ -142,7 +144,7 @@ class KafkaConnector:
             return clients[-1]
 
         try:
-            return KafkaConsumer(
+            consumer = KafkaConsumer(
                 bootstrap_servers=self.bootstrap_servers.split(","),
                 client_id="thumbwheel",
                 group_id=self.group_id,
@@ -173,6 +175,9 @@ class KafkaConnector:
             raise why_silent(
                 self.bootstrap_servers, self.security_protocol, settings.get("ssl_context")
             ) from error
+        # kafka-python has no setting for it.
+        consumer._fetcher.PartitionRecords = DecodedRecords
+        return consumer
 
     def _security_settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = {"security_protocol": self.security_protocol}

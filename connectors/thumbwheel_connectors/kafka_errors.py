@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thumbwheel.errors import SourceError, UnavailableError
 
-__all__ = ["answering", "client_that_notes", "lost_events", "refused_login"]
+if TYPE_CHECKING:
+    from kafka import TopicPartition
+
+__all__ = ["answering", "client_that_notes", "lost_events", "named", "refused_login"]
 
 
 @contextmanager
@@ -14,6 +17,7 @@ def answering(servers: str) -> Iterator[None]:
     """Turn what kafka-python raises in this block into `SourceError` or `UnavailableError`."""
     from kafka.errors import (
         AuthorizationError,
+        CorruptRecordError,
         KafkaError,
         LogTruncationError,
         SaslAuthenticationFailedError,
@@ -27,6 +31,11 @@ def answering(servers: str) -> Iterator[None]:
         ) from error
     except LogTruncationError as error:
         raise lost_events(f"a partition was truncated by its broker ({error})") from error
+    except CorruptRecordError as error:
+        raise UnavailableError(
+            f"Kafka at {servers} sent a damaged batch, {error.args[0]}; run again, nothing is "
+            "lost; when it stays damaged, check the disk of the broker that leads it"
+        ) from error
     except KafkaError as error:
         raise UnavailableError(
             f"Kafka at {servers} does not answer any more: {error}; run again when it does, "
@@ -74,3 +83,8 @@ def lost_events(what: str) -> SourceError:
         f"{what}: events were deleted before they had been read, or the topic was made anew; to go "
         'on with what is left, set auto_offset_reset = "earliest" in the options of this source'
     )
+
+
+def named(partition: "TopicPartition") -> str:
+    """Return a partition's name as positions and errors give it."""
+    return f"{partition.topic}[{partition.partition}]"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from thumbwheel.errors import SourceError
 from thumbwheel.types import Batch, Lag, Record
-from thumbwheel_connectors.kafka_errors import answering, lost_events
+from thumbwheel_connectors.kafka_errors import answering, lost_events, named
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer, TopicPartition
@@ -114,7 +114,7 @@ class KafkaLog:
         self._ends |= self._consumer.end_offsets(**limits)
         if not self._skip_lost:
             raise lost_events(
-                f"{_named(partition)} goes from offset {self._first[partition]} to "
+                f"{named(partition)} goes from offset {self._first[partition]} to "
                 f"{self._ends[partition]}, and reading should go on at {offset}"
             )
         self._seek(partition, self._first[partition])
@@ -198,10 +198,9 @@ class KafkaLog:
     def _batch(self, fetched: "Mapping[TopicPartition, Sequence[Any]]") -> Batch:
         records: list[Record] = []
         for partition, messages in fetched.items():
-            prefix = f"{_named(partition)}@"
+            prefix = f"{named(partition)}@"
             # A tombstone (no value) is kept as an empty record, and so as a dead letter.
-            raws = [message.value or b"" for message in messages]
-            records += map(Record, raws, [f"{prefix}{message.offset}" for message in messages])
+            records += [Record(m.value or b"", f"{prefix}{m.offset}") for m in messages]
             self._read_until[partition] = messages[-1].timestamp
         # Offsets of topics that are not read now are kept, for when they are again.
         cursor = self._stored | {topic: {} for topic in self._topics}
@@ -270,7 +269,3 @@ def parse_cursor(cursor: str | None) -> Offsets:
         raise SourceError(
             "this source was read by another connector before; give it a new `name` to read topics"
         ) from error
-
-
-def _named(partition: "TopicPartition") -> str:
-    return f"{partition.topic}[{partition.partition}]"

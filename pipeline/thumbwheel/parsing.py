@@ -42,8 +42,7 @@ class Parsing:
     """
 
     def __init__(self) -> None:
-        n_workers = max(1, (os.cpu_count() or 1) - 1)
-        self._threads = ThreadPoolExecutor(n_workers, "parse")
+        self._threads = ThreadPoolExecutor(os.cpu_count(), "parse")
         self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         self._before = gc.get_threshold(), sys.getswitchinterval()
 

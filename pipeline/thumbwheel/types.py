@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NotRequired, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, NotRequired, Protocol, runtime_checkable
 
 from typing_extensions import TypedDict  # typing's own cannot be validated before Python 3.12
 
@@ -58,8 +58,7 @@ Prompt = Sequence[Message]
 # --- events in -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One raw event as its source holds it.
 
     `position` says where it stands in words an operator can follow, such as

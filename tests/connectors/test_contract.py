@@ -156,7 +156,7 @@ class DropsMalformed(Passing):
 
 class OnePosition(Passing):
     def change(self, batch):
-        return replace(batch, records=[replace(r, position="here") for r in batch.records])
+        return replace(batch, records=[r._replace(position="here") for r in batch.records])
 
 
 class FutureProgress(Passing):

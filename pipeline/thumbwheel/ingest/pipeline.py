@@ -31,7 +31,7 @@ from thumbwheel.types import Batch, EventLog, Lag
 
 __all__ = ["SourcePipeline", "StoredBatch", "parser_for", "process", "process_letters"]
 
-_BATCHES_IN_FLIGHT = 4
+_BATCHES_IN_FLIGHT = 6
 
 _Committed = tuple[SourceCounts, tuple[str, ...]]
 
