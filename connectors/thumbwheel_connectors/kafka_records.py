@@ -20,7 +20,7 @@ _BATCH_FORMAT = 2
 
 
 class DecodedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
-    """What a fetch brought of a partition: events of committed transactions, or of none.
+    """What a fetch brought of a partition; of transactions, only committed ones.
 
     A record has `offset`, `timestamp` (milliseconds since 1970) and `value` (bytes or None).
 
@@ -44,7 +44,7 @@ class DecodedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
         self.drain()
 
     def _counts(self, batch: Any) -> bool:
-        """Tell whether a batch holds events, and not a marker or an aborted transaction's."""
+        """Tell whether a batch holds events: it is no marker and no aborted transaction's."""
         self.leader_epoch = batch.leader_epoch
         self._consume_aborted_transactions_up_to(batch.last_offset)
         if self._contains_abort_marker(batch):
