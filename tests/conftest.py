@@ -8,6 +8,9 @@ from hypothesis import settings
 # This must stand before torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# Nothing is fetched, and no library counts its users; huggingface_hub reads it when imported.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
 # Other tests run beside, so time says nothing about a test.
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
