@@ -7,7 +7,7 @@ from contextlib import suppress
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from thumbwheel.errors import SourceError
+from thumbwheel.errors import SourceError, UnavailableError
 from thumbwheel.types import Batch, Lag, Record
 from thumbwheel_connectors.kafka_errors import answering, lost_events, named
 
@@ -64,6 +64,7 @@ class KafkaLog:
         self._ends: dict[TopicPartition, int] = {}
         self._read_until: dict[TopicPartition, int] = {}
         self._acknowledged: dict[TopicPartition, OffsetAndMetadata] = {}
+        self._failure: SourceError | UnavailableError | None = None
         self._begin_round()
 
     def _begin_round(self) -> None:
@@ -120,12 +121,14 @@ class KafkaLog:
         self._seek(partition, self._first[partition])
 
     def poll(self, max_records: int) -> Batch | None:
-        """Return the next records; None ends a round.
+        """Return the next records; None ends a round. A log that failed is not to be read on.
 
         Raises:
             SourceError: Events were deleted from a topic before they had been read.
             UnavailableError: The broker does not answer.
         """
+        if self._failure is not None:
+            raise self._failure
         if self._round_is_over:
             self._begin_round()
         deadline = time.monotonic() + self._timeout_ms / 1000
@@ -163,13 +166,19 @@ class KafkaLog:
         """
         filled: dict[TopicPartition, list[Any]] = {}
         room, n_bytes = max_records, 0
-        while fetched := self._fetch(room):
-            for partition, messages in fetched.items():
-                filled.setdefault(partition, []).extend(messages)
-                room -= len(messages)
-                n_bytes += sum(len(message.value or b"") for message in messages)
-            if room <= max_records // 2 or n_bytes >= _ENOUGH_BYTES or self._has_reached_ends():
-                break
+        try:
+            while fetched := self._fetch(room):
+                for partition, messages in fetched.items():
+                    filled.setdefault(partition, []).extend(messages)
+                    room -= len(messages)
+                    n_bytes += sum(len(message.value or b"") for message in messages)
+                if room <= max_records // 2 or n_bytes >= _ENOUGH_BYTES or self._has_reached_ends():
+                    break
+        except (SourceError, UnavailableError) as error:
+            # What came before is good: it is handed out, and the next `poll` raises.
+            self._failure = error
+            if not filled:
+                raise
         return filled
 
     def _fetch(self, max_records: int) -> "Mapping[TopicPartition, Sequence[Any]]":

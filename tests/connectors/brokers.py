@@ -159,11 +159,12 @@ def front(
     behind: int,
     context: ssl.SSLContext | None = None,
     log_in: Callable[[socket.socket, socket.socket], bool] | None = None,
+    changed: Callable[[bytes], bytes] = bytes,
 ) -> Iterator[list[int]]:
     """Take connections on `port`, by TLS if asked to, and pass them on to the port `behind`.
 
-    A client that `log_in` says no to, given its connection and the broker's, is cut off. Gives the
-    sizes of what has been passed back so far.
+    A client that `log_in` says no to, given its connection and the broker's, is cut off. What the
+    broker sends is passed back as `changed` returns it. Gives the sizes of what was so far.
     """
     sizes: list[int] = []
 
@@ -186,7 +187,7 @@ def front(
                             broker.sendall(data)
                         else:
                             sizes.append(len(data))
-                            client.sendall(data)
+                            client.sendall(changed(data))
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", port), Passing) as server:
         thread = threading.Thread(target=server.serve_forever, args=[0.05])

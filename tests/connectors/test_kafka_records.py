@@ -65,11 +65,13 @@ class Log:
         self.end += len(records)
 
     def _add_batch(self, records, codec, producer, compacted, epoch, control=0):
-        begun = {} if producer is None else {"transactional": True, "producer_id": producer}
-        begun |= {"producer_epoch": 0, "base_sequence": 0} if begun else {}
+        written_by = {}
         if producer is not None:
+            written_by = {"producer_id": producer, "producer_epoch": 0, "base_sequence": 0}
             self._begun.setdefault(producer, self.end)
-        builder = MemoryRecordsBuilder(2, CODECS[codec], 1 << 20, **begun)
+        builder = MemoryRecordsBuilder(
+            2, CODECS[codec], 1 << 20, transactional=producer is not None, **written_by
+        )
         gap, gap_at_end = compacted
         for number, one in enumerate(records):
             builder.skip(gap if number else 0)

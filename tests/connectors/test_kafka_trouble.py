@@ -6,14 +6,16 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import closing
 
 import psutil
 import pytest
-from brokers import FORGOTTEN_SOCKETS, free_port, noida, values
+from brokers import FORGOTTEN_SOCKETS, free_port, front, noida, tansu, values
 from pydantic import TypeAdapter, ValidationError
 
 from thumbwheel.errors import SourceError, UnavailableError
 from thumbwheel_connectors.kafka import KafkaConnector
+from thumbwheel_connectors.kafka_log import parse_cursor
 
 pytestmark = pytest.mark.filterwarnings(FORGOTTEN_SOCKETS)
 
@@ -158,6 +160,26 @@ def test_a_broker_that_hangs_is_noticed(own_broker, drain):
     own_broker.produce("thumbs", values(10, 20))
     second, _ = drain(connector.open(cursor))
     assert [record.raw for record in (*first, *second)] == values(0, 20)
+
+
+def test_what_came_before_a_damaged_batch_is_handed_out(tmp_path):
+    """Its checksum is wrong on the way; an error names the place only behind what was read."""
+    port = free_port()
+    with (
+        tansu(tmp_path, port) as plain,
+        front(port, plain.port, changed=lambda data: data.replace(b"whole", b"spoil")),
+    ):
+        plain.create_topic("thumbs")
+        plain.produce("thumbs", values(0, 3))
+        plain.produce("thumbs", [b'{"it was": "whole"}'])
+        connector = KafkaConnector(topics="thumbs", bootstrap_servers=f"127.0.0.1:{port}")
+        with closing(connector.open(None)) as log:
+            batch = log.poll(100)
+            for _ in range(2):
+                with pytest.raises(UnavailableError, match=r"batch, thumbs\[0\] at offset 3"):
+                    log.poll(100)
+    assert [record.raw for record in batch.records] == values(0, 3)
+    assert parse_cursor(batch.cursor) == {"thumbs": {0: 3}}
 
 
 def test_a_port_that_is_no_kafka_is_told_apart(broker, topic):
