@@ -30,10 +30,10 @@ from rich.table import Table
 
 from thumbwheel.config import Config, load_config
 from thumbwheel.events import EventParser
+from thumbwheel.events.parallel import Parsing
 from thumbwheel.ingest import SourcePipeline
 from thumbwheel.ingest.pipeline import StoredBatch
-from thumbwheel.manager import PluginManager
-from thumbwheel.parsing import Parsing
+from thumbwheel.plugin import PluginManager
 from thumbwheel.store import Store
 
 PARTITIONS = 3

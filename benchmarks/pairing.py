@@ -29,12 +29,12 @@ import pyarrow as pa
 from pydantic.dataclasses import dataclass
 
 from thumbwheel.authoring import PairEachPrompt, PreferencePair, Prompt, RatedCompletion
-from thumbwheel.confidence import probability_better
 from thumbwheel.config import PairsConfig, PluginConfig, VotesConfig
 from thumbwheel.events import IDENTIFIED
-from thumbwheel.manager import PluginManager
-from thumbwheel.pairing import pair_snapshot
-from thumbwheel.split import SplitMemory
+from thumbwheel.measures.confidence import probability_better
+from thumbwheel.pairs import pair_snapshot
+from thumbwheel.pairs.split import SplitMemory
+from thumbwheel.plugin import PluginManager
 from thumbwheel.store import Store
 
 MIN_CONFIDENCE = 0.8

@@ -10,22 +10,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from thumbwheel.audit import AuditReport, audit_pairs
 from thumbwheel.cli.current import current_pairs
-from thumbwheel.client import open_store
 from thumbwheel.config import Config, load_config
 from thumbwheel.cycle.journal import CycleJournal, find_report
 from thumbwheel.cycle.run import run_cycle
-from thumbwheel.dataset import read_pairs
 from thumbwheel.demo.prepare import prepare_demo
 from thumbwheel.demo.traffic import write_events
 from thumbwheel.demo.world import World, WorldOptions
-from thumbwheel.evaluation import evaluate
-from thumbwheel.gate import decide
+from thumbwheel.evidence.audit import AuditReport, audit_pairs
+from thumbwheel.evidence.evaluation import evaluate
+from thumbwheel.evidence.gate import decide
 from thumbwheel.ingest import ingest_all
 from thumbwheel.language_model import AdaptedModel, load_base
-from thumbwheel.plugin_host import isolated_plugins
+from thumbwheel.pairs.dataset import read_pairs
+from thumbwheel.plugin.host import isolated_plugins
 from thumbwheel.store import RATED_FILE, VOTES_FILE
+from thumbwheel.store.remote import open_store
 from thumbwheel.tables import PAIRS
 from thumbwheel.training import TrainResult
 from thumbwheel.types import MetricReport

@@ -1,1 +1,6 @@
-"""Where feedback events come from."""
+"""Where feedback events come from.
+
+- `files`, `http`, `kafka`, `mlflow`: connectors.
+- `mappings`: the exports of other tools.
+- `chat`: chats and ratings as these tools write them.
+"""

@@ -21,9 +21,9 @@ from itertools import groupby
 
 import pyarrow as pa
 
-from thumbwheel.confidence import probability_better
 from thumbwheel.config import ConfigPath
 from thumbwheel.hookspecs import hookimpl
+from thumbwheel.measures.confidence import probability_better
 from thumbwheel.tables import (
     COUNTS_KEY,
     DEAD_LETTERS,

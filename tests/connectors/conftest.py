@@ -8,7 +8,7 @@ import pytest
 from brokers import FORGOTTEN_SOCKETS, Broker, noida
 
 from thumbwheel.types import EventLog, Record
-from thumbwheel_connectors.kafka import KafkaConnector
+from thumbwheel_connectors.kafka.connector import KafkaConnector
 
 pytest.register_assert_rewrite("thumbwheel.conformance")
 

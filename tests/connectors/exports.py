@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from thumbwheel.config import Config, SourceConfig, VotesConfig
 from thumbwheel.events import EventParser
 from thumbwheel.ingest import ingest_all
-from thumbwheel.manager import PluginManager, load_mapping
+from thumbwheel.plugin import PluginManager, load_mapping
 from thumbwheel.store import RATED_FILE, SourceCounts, Store
 
 SAMPLES = Path(__file__).parent / "samples"

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import requests
 
 from thumbwheel.types import Record
-from thumbwheel_connectors.http import HttpConnector
+from thumbwheel_connectors.http.connector import HttpConnector
 
 __all__ = [
     "JSON",
@@ -34,7 +34,7 @@ JSON = {"Content-Type": "application/json"}
 _PROCESS = """
 import sys, threading
 from pathlib import Path
-from thumbwheel_connectors.http import HttpConnector
+from thumbwheel_connectors.http.connector import HttpConnector
 
 receiver = HttpConnector(Path(sys.argv[1]), port=0, allow_anonymous=True).listen()
 print(receiver.url, flush=True)

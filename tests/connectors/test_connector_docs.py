@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 
 from thumbwheel.config import SourceConfig
 from thumbwheel.errors import SourceError
-from thumbwheel_connectors.file import FileConnector
-from thumbwheel_connectors.kafka import KafkaConnector
+from thumbwheel_connectors.files.connector import FileConnector
+from thumbwheel_connectors.kafka.connector import KafkaConnector
 
 PAGE = (Path(__file__).parents[2] / "docs" / "connectors.md").read_text(encoding="utf-8")
 CONNECTORS = {"file": FileConnector, "kafka": KafkaConnector}

@@ -14,10 +14,10 @@ from brokers import FORGOTTEN_SOCKETS
 
 from thumbwheel.conformance import ConnectorContract, event
 from thumbwheel.events import EventParser
-from thumbwheel.mapping import KeyMapping, Scale
+from thumbwheel.events.mapping import KeyMapping, Scale
 from thumbwheel.types import Batch, Connector, EventLog, Lag
-from thumbwheel_connectors.file import FileConnector
-from thumbwheel_connectors.kafka import KafkaConnector
+from thumbwheel_connectors.files.connector import FileConnector
+from thumbwheel_connectors.kafka.connector import KafkaConnector
 
 PAGE = Path(__file__).parents[2] / "docs" / "connectors.md"
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from thumbwheel.errors import SourceError
-from thumbwheel_connectors.file import FileConnector
+from thumbwheel_connectors.files.connector import FileConnector
 
 __all__ = [
     "LONG_AGO",

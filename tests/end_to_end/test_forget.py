@@ -11,8 +11,8 @@ from forgettable import holding
 from mlflow import MlflowClient
 
 from thumbwheel.config import load_config
-from thumbwheel.locks import only_one
-from thumbwheel.manager import load_connector
+from thumbwheel.plugin import load_connector
+from thumbwheel.process.locks import only_one
 from thumbwheel.store import Store
 
 RATER = "canary-rater"

@@ -19,7 +19,7 @@ from rich.console import Console
 from serving import serving, wait_until
 
 from thumbwheel.cli.app import app
-from thumbwheel.cli.store_reports import print_status
+from thumbwheel.cli.show.store import print_status
 from thumbwheel.config import Config
 from thumbwheel.store import SourceCounts, VoteCounts
 

@@ -9,9 +9,9 @@ from brokers import noida
 from serving import configuration, serving, source, wait_until
 from traffic_load import answer, post, steady_port, vote
 
-from thumbwheel.client import RemoteStore
 from thumbwheel.config import VotesConfig
 from thumbwheel.store import COMPARISONS_FILE, RATED_FILE
+from thumbwheel.store.remote import RemoteStore
 
 ANSWERS = 400
 CHANGED = 100

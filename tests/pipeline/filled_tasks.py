@@ -3,7 +3,7 @@
 import csv
 import json
 
-from thumbwheel.annotation import read_tasks
+from thumbwheel.labelling.people import read_tasks
 
 
 def preferred(task):

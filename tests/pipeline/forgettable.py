@@ -11,11 +11,11 @@ import requests
 
 from thumbwheel.config import DatasetConfig, VotesConfig, load_config
 from thumbwheel.cycle.journal import CycleJournal, CyclePlan
-from thumbwheel.dataset import read_manifest, read_pairs, write_dataset
-from thumbwheel.evaluation import Evaluation
 from thumbwheel.events import content_id
+from thumbwheel.evidence.evaluation import Evaluation
 from thumbwheel.ingest import ingest_all
-from thumbwheel.manager import PluginManager, load_connector
+from thumbwheel.pairs.dataset import read_manifest, read_pairs, write_dataset
+from thumbwheel.plugin import PluginManager, load_connector
 from thumbwheel.store import Store
 from thumbwheel.tables import PAIRS
 from thumbwheel.types import CycleReport, Decision, EvalReport, Regression, RuleResult, Sample

@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from typer.testing import CliRunner
 
-from thumbwheel.cli.annotate_commands import annotate_commands
-from thumbwheel.cli.progress import StageDisplay
+from thumbwheel.cli.commands.labelling import annotate_commands
+from thumbwheel.cli.show.progress import StageDisplay
 from thumbwheel.config import Config, load_config
 from thumbwheel.ingest import ingest_all
-from thumbwheel.manager import PluginManager
+from thumbwheel.plugin import PluginManager
 from thumbwheel.store import COMPARISONS_FILE, RATED_FILE, Store
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "more-pairs.toml"

@@ -4,9 +4,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from thumbwheel.config import PairsConfig, PluginConfig
-from thumbwheel.manager import PluginManager
-from thumbwheel.pairing import pair_snapshot
-from thumbwheel.split import SplitMemory
+from thumbwheel.pairs import pair_snapshot
+from thumbwheel.pairs.split import SplitMemory
+from thumbwheel.plugin import PluginManager
 from thumbwheel.tables import COMPARISONS, RATED, VOTES
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from thumbwheel.cli.template import TEMPLATE
+from thumbwheel.cli.templates.config import TEMPLATE
 from thumbwheel.config import load_config
 from thumbwheel.errors import ConfigError
 

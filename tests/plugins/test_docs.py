@@ -15,7 +15,7 @@ from thumbwheel.config import PluginConfig, SourceConfig, load_config
 from thumbwheel.conformance.checks import checks_of
 from thumbwheel.hookspecs import HookSpecs
 from thumbwheel.ingest import parser_for
-from thumbwheel.manager import HOOKS, PluginManager
+from thumbwheel.plugin import HOOKS, PluginManager
 from thumbwheel.tables import COMPARISONS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -116,7 +116,7 @@ def test_the_package_is_found_with_its_version(followed):
     folder, _ = followed
     script = (
         "from pathlib import Path; from thumbwheel.config import PluginConfig; "
-        "from thumbwheel.manager import PluginManager; "
+        "from thumbwheel.plugin import PluginManager; "
         "print(PluginManager([PluginConfig(use='concise_wins')], Path()).infos[0].version)"
     )
     environment = os.environ | {"PYTHONPATH": str(folder / "installed")}

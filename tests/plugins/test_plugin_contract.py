@@ -4,7 +4,7 @@ from pathlib import Path
 
 from thumbwheel.config import PluginConfig
 from thumbwheel.conformance import PluginContract
-from thumbwheel.manager import PLUGINS_GROUP, PluginManager, installed
+from thumbwheel.plugin import PLUGINS_GROUP, PluginManager, installed
 
 
 def hooks_of(name):

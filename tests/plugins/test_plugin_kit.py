@@ -8,14 +8,14 @@ import textwrap
 import pytest
 from typer.testing import CliRunner
 
-from thumbwheel.cli.plugin_commands import plugin_commands
-from thumbwheel.cli.plugin_files import plugin_use
+from thumbwheel.cli.commands.plugins import plugin_commands
+from thumbwheel.cli.templates.plugin_files import plugin_use
 from thumbwheel.config import PluginConfig
 from thumbwheel.conformance import made_pairs, pair_table, rated_table
 from thumbwheel.conformance.checks import BrokenPromiseError, Subject, checks_of
 from thumbwheel.conformance.plugins import run_checks
 from thumbwheel.errors import InputError, PluginError
-from thumbwheel.manager import PluginManager
+from thumbwheel.plugin import PluginManager
 from thumbwheel_plugins.best_worst import BestWorst
 from thumbwheel_plugins.length_match import LengthMatch
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from thumbwheel.config import PluginConfig
 from thumbwheel.errors import PluginError
-from thumbwheel.manager import PluginManager
+from thumbwheel.plugin import PluginManager
 from thumbwheel_plugins.redact import Redact
 from thumbwheel_plugins.redact.contacts import _suffixes
 from thumbwheel_plugins.redact.identifiers import IDENTIFIERS

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from thumbwheel.config import PluginConfig, load_config
 from thumbwheel.errors import PluginError
 from thumbwheel.ingest import ingest_all
-from thumbwheel.manager import PluginManager
+from thumbwheel.plugin import PluginManager
 from thumbwheel.store import Store
 from thumbwheel.tables import EVENTS
 from thumbwheel_plugins.redact import Redact

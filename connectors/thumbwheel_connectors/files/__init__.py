@@ -1,1 +1,8 @@
-"""Files as a replayable log: where they lie, how far they are read, and one module per format."""
+"""Files as a replayable log.
+
+- `connector`: a file or a folder as a source.
+- `log`, `marks`: all of its files in order, and how far each is read.
+- `storage`: where they lie: a path, or any URL of fsspec.
+- `formats`: which reader a file needs.
+- `text`, `jsonl`, `json_array`, `csv_table`, `parquet`: the readers.
+"""

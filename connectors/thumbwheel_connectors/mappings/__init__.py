@@ -1,1 +1,4 @@
-"""Mappings from the exports of other tools to Thumbwheel's event format, one tool a module."""
+"""Mappings from the exports of other tools to Thumbwheel's event format.
+
+- `langfuse`, `open_webui`, `openai_chat`, `tensorzero`: one tool each.
+"""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic.dataclasses import dataclass
 
 from thumbwheel.events import MalformedRecordError
-from thumbwheel.mapping import Rating, RatingOptions
+from thumbwheel.events.mapping import Rating, RatingOptions
 from thumbwheel_connectors.chat import answer_text, prompt_messages
 
 __all__ = ["LangfuseMapping"]

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic.dataclasses import dataclass
 
 from thumbwheel.events import MalformedRecordError
-from thumbwheel.mapping import RatingOptions, find
+from thumbwheel.events.mapping import RatingOptions, find
 from thumbwheel_connectors.chat import message, text_of
 
 __all__ = ["OpenWebUIMapping"]

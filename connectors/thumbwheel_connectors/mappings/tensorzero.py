@@ -9,7 +9,7 @@ import pydantic_core
 from pydantic.dataclasses import dataclass
 
 from thumbwheel.events import MalformedRecordError
-from thumbwheel.mapping import Rating, RatingOptions, find
+from thumbwheel.events.mapping import Rating, RatingOptions, find
 from thumbwheel_connectors.chat import decoded
 
 __all__ = ["TensorZeroMapping"]

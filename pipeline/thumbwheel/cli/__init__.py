@@ -1,9 +1,11 @@
 """The command line.
 
-- `app`: the commands, each a few lines over the engine.
-- `progress`: the display of a running cycle.
-- `reports`: what commands print.
-- `template`: the configuration that `thumbwheel init` writes.
+- `app`: every command under one roof.
+- `commands`: what they do, each in a few lines over the engine.
+- `current`: the store as it is, and the pairs that the next cycle would make.
+- `show`: what they print.
+- `options`: what every command takes, and where it prints.
+- `templates`: the files that they write.
 """
 
 import io

@@ -6,15 +6,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thumbwheel.cli.progress import StageDisplay
-from thumbwheel.cli.store_commands import stored
+from thumbwheel.cli.show.progress import StageDisplay
 from thumbwheel.config import Config, PluginConfig
+from thumbwheel.errors import DataError
 
 if TYPE_CHECKING:
-    from thumbwheel.pairing import Pairing
-    from thumbwheel.store import Snapshot
+    from thumbwheel.pairs import Pairing
+    from thumbwheel.store import Snapshot, Store
+    from thumbwheel.store.remote import RemoteStore
 
-__all__ = ["current_pairs"]
+__all__ = ["current_pairs", "stored"]
+
+
+@contextmanager
+def stored(settings: Config) -> "Iterator[Store | RemoteStore]":
+    """Open the store for reading, whoever holds it; it must be there."""
+    from thumbwheel.store.remote import open_store
+
+    if settings.serve.url is None and not settings.store_path.exists():
+        raise DataError(f"nothing has been ingested into {settings.home}; run `thumbwheel ingest`")
+    with open_store(settings) as store:
+        yield store
 
 
 @contextmanager
@@ -30,9 +42,9 @@ def current_pairs(
         display: Shows the progress.
         plugins: Used in place of the configuration's.
     """
-    from thumbwheel.pairing import chunk_runner, pair_snapshot
-    from thumbwheel.plugin_host import isolated_plugins
-    from thumbwheel.split import SplitMemory
+    from thumbwheel.pairs import chunk_runner, pair_snapshot
+    from thumbwheel.pairs.split import SplitMemory
+    from thumbwheel.plugin.host import isolated_plugins
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

@@ -5,7 +5,7 @@
 - `checks`: what a plugin that makes or screens pairs is held to.
 - `made_up`: the feedback that it is tried on, and small tables for tests of one's own.
 
-Nothing here is needed at run time.
+`thumbwheel plugins check` runs them too; pytest is needed only by the classes to inherit.
 """
 
 from thumbwheel.conformance.connectors import MALFORMED, ConnectorContract, event

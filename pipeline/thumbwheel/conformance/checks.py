@@ -18,8 +18,8 @@ from pydantic import TypeAdapter, ValidationError
 from thumbwheel.config import PluginConfig, describe_errors
 from thumbwheel.conformance.made_up import Feedback, many_prompts, odd_prompts, ordinary_prompts
 from thumbwheel.errors import PluginError
-from thumbwheel.manager import PluginManager
-from thumbwheel.plugin_host import IsolatedPlugins, Plugins
+from thumbwheel.plugin import PluginManager
+from thumbwheel.plugin.host import IsolatedPlugins, Plugins
 
 __all__ = ["BrokenPromiseError", "Check", "Subject", "checks_of"]
 

@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 from thumbwheel.config import PluginConfig
 from thumbwheel.conformance.checks import BrokenPromiseError, Check, Subject, checks_of
 from thumbwheel.errors import PluginError
-from thumbwheel.manager import PluginManager
-from thumbwheel.plugin_host import IsolatedPlugins
+from thumbwheel.plugin import PluginManager
+from thumbwheel.plugin.host import IsolatedPlugins
 
 __all__ = ["MEMORY_MB", "SECONDS", "Outcome", "PluginContract", "run_checks"]
 

@@ -2,4 +2,5 @@
 
 - `journal`: what a cycle has done so far, on disk, so that a killed one goes on.
 - `run`: the turn itself.
+- `trace`: which cycles used an event, a pair or a dataset.
 """

@@ -11,23 +11,23 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from thumbwheel.client import open_store
 from thumbwheel.config import Config
 from thumbwheel.cycle.journal import CycleJournal, CyclePlan, list_cycles
-from thumbwheel.dataset import read_manifest, read_pairs, write_dataset
 from thumbwheel.errors import DataError, InputError, StaleEvidenceError, TrainingError
-from thumbwheel.evaluation import Evaluation, evaluate
 from thumbwheel.events import content_id
-from thumbwheel.gate import decide
+from thumbwheel.evidence.evaluation import Evaluation, evaluate
+from thumbwheel.evidence.gate import decide
+from thumbwheel.evidence.review import evidence_card, evidence_page
 from thumbwheel.ingest import ingest_all
 from thumbwheel.language_model import AdaptedModel, load_base, model_digest
-from thumbwheel.locks import only_one
-from thumbwheel.pairing import Pairing, chunk_runner, pair_snapshot, votes_on
-from thumbwheel.plugin_host import Plugins
+from thumbwheel.pairs import Pairing, chunk_runner, pair_snapshot, votes_on
+from thumbwheel.pairs.dataset import read_manifest, read_pairs, write_dataset
+from thumbwheel.pairs.split import SplitMemory
+from thumbwheel.plugin.host import Plugins
+from thumbwheel.process.locks import only_one
 from thumbwheel.registry import Candidate, Registry, open_registry
-from thumbwheel.review import evidence_card, evidence_page
-from thumbwheel.split import SplitMemory
 from thumbwheel.store import Store
+from thumbwheel.store.remote import open_store
 from thumbwheel.training import TrainJob, TrainResult, train
 from thumbwheel.types import CycleReport, Decision, Observer, PreferenceDataset
 

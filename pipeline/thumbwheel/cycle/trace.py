@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from thumbwheel.cycle.journal import CycleJournal, list_cycles
-from thumbwheel.dataset import read_manifest
 from thumbwheel.errors import DataError
-from thumbwheel.lineage import LINEAGE
+from thumbwheel.pairs.dataset import read_manifest
+from thumbwheel.pairs.lineage import LINEAGE
 
 __all__ = ["SIDES", "Trace", "Use", "find_dataset", "find_traces"]
 

@@ -1,6 +1,6 @@
 """Events: from the raw records of a source to a table of what they say.
 
-Thumbwheel's own event format is a JSON object. A mapping (see `mapping`) puts any other JSON object
+Thumbwheel's own event format is a JSON object. A mapping puts any other JSON object
 into that format first. What cannot be understood is malformed, with the reason; whoever reads the
 source keeps the raw bytes as a dead letter.
 
@@ -9,6 +9,8 @@ source keeps the raw bytes as a dead letter.
 - `identity`: hashes of content that name prompts and completions.
 - `rows`: from a validated event to a row, and from rows to a table.
 - `parser`: all of these, for a batch of records.
+- `parallel`: the parser in processes of its own.
+- `mapping`: from other tools' records into the format.
 """
 
 from thumbwheel.events.chat import from_chat, readable, to_chat

@@ -16,11 +16,11 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from thumbwheel.cycle.journal import CycleJournal
-from thumbwheel.dataset import MANIFEST
 from thumbwheel.errors import DataError
 from thumbwheel.forgetting.parquet import Identities, matching, remove_rows
 from thumbwheel.forgetting.record import TrainedOn
 from thumbwheel.forgetting.traces import Traces
+from thumbwheel.pairs.dataset import MANIFEST
 
 __all__ = ["TouchedCycle", "clear_cycle", "clear_leavings", "find_touched"]
 

@@ -9,8 +9,8 @@ from thumbwheel.config import Config, SourceConfig
 from thumbwheel.events import IDENTIFIED, MalformedRecordError
 from thumbwheel.ingest import parser_for
 from thumbwheel.ingest.pipeline import process
-from thumbwheel.manager import load_connector
-from thumbwheel.plugin_host import Plugins
+from thumbwheel.plugin import load_connector
+from thumbwheel.plugin.host import Plugins
 from thumbwheel.store import Forgotten
 from thumbwheel.types import ForgettingConnector
 

@@ -45,8 +45,8 @@ def clear_pages(registry: Registry, home: Path, record: Record, traces: Traces) 
 
 def _page(cycle: Path) -> str:
     """Return the page anew, from what is left of the cycle."""
-    from thumbwheel.evaluation import Evaluation
-    from thumbwheel.review import evidence_page
+    from thumbwheel.evidence.evaluation import Evaluation
+    from thumbwheel.evidence.review import evidence_page
 
     journal = CycleJournal(cycle)
     report, evaluation = journal.report, journal.read("evaluation", Evaluation)

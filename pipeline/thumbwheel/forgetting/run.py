@@ -22,8 +22,8 @@ from thumbwheel.forgetting.parquet import remove_rows
 from thumbwheel.forgetting.record import Record, TrainedOn, read_record, write_record
 from thumbwheel.forgetting.traces import Traces
 from thumbwheel.ingest import ingest_all
-from thumbwheel.locks import only_one
-from thumbwheel.plugin_host import Plugins
+from thumbwheel.plugin.host import Plugins
+from thumbwheel.process.locks import only_one
 from thumbwheel.registry import open_registry
 from thumbwheel.store import Found, Store, Subject
 from thumbwheel.store.database import remove_store

@@ -22,9 +22,9 @@ from opentelemetry import trace
 
 from thumbwheel.config import SourceConfig
 from thumbwheel.events import IDENTIFIED, EventParser, ParsedBatch, text_identity
-from thumbwheel.manager import load_connector, load_mapping
-from thumbwheel.parsing import Parsing
-from thumbwheel.plugin_host import Plugins
+from thumbwheel.events.parallel import Parsing
+from thumbwheel.plugin import load_connector, load_mapping
+from thumbwheel.plugin.host import Plugins
 from thumbwheel.store import DeadLetter, SourceCounts, Store
 from thumbwheel.tables import COUNTS_KEY, DEAD_LETTERS, EVENTS
 from thumbwheel.types import Batch, EventLog, Lag

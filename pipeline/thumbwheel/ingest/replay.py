@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from thumbwheel.config import Config
 from thumbwheel.errors import InputError
 from thumbwheel.ingest.pipeline import parser_for, process
-from thumbwheel.plugin_host import Plugins
+from thumbwheel.plugin.host import Plugins
 from thumbwheel.store import ReplayCounts, Store
 
 __all__ = ["replay_dead_letters"]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from thumbwheel.config import Config
 from thumbwheel.errors import DamagedStoreError, DataError
+from thumbwheel.events.parallel import Parsing
 from thumbwheel.ingest.pipeline import SourcePipeline, StoredBatch
-from thumbwheel.locks import only_one
-from thumbwheel.parsing import Parsing
-from thumbwheel.plugin_host import Plugins
+from thumbwheel.plugin.host import Plugins
+from thumbwheel.process.locks import only_one
 from thumbwheel.store import SourceCounts, Store
 from thumbwheel.types import Observer
 

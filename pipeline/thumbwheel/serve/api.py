@@ -17,7 +17,6 @@ from pydantic import BaseModel, Field, Json, TypeAdapter
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from thumbwheel.client import SourceState
 from thumbwheel.config import VotesConfig
 from thumbwheel.errors import DataError, InputError, ThumbwheelError
 from thumbwheel.store import (
@@ -32,6 +31,7 @@ from thumbwheel.store import (
     StoredDeadLetter,
     VoteCounts,
 )
+from thumbwheel.store.remote import SourceState
 
 __all__ = ["Owner", "make_api"]
 

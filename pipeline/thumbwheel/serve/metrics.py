@@ -14,9 +14,9 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from thumbwheel.client import SourceState
 from thumbwheel.ingest.pipeline import StoredBatch
 from thumbwheel.store import SourceCounts, Store
+from thumbwheel.store.remote import SourceState
 
 __all__ = ["Metrics"]
 

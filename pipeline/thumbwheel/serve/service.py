@@ -15,18 +15,18 @@ from dataclasses import asdict
 import pydantic_core
 import structlog
 
-from thumbwheel.client import OwnerNote, SourceState, owner_note_path
 from thumbwheel.config import Config
 from thumbwheel.errors import DamagedStoreError, DiskFullError, ThumbwheelError
+from thumbwheel.events.parallel import Parsing
 from thumbwheel.ingest import SourcePipeline, expire_parked, replay_dead_letters
-from thumbwheel.locks import only_one
-from thumbwheel.parsing import Parsing
-from thumbwheel.plugin_host import Plugins
+from thumbwheel.plugin.host import Plugins
+from thumbwheel.process.locks import only_one
+from thumbwheel.process.web import BackgroundServer
 from thumbwheel.serve.api import Owner, make_api
 from thumbwheel.serve.metrics import Metrics
 from thumbwheel.serve.sources import DISK_FULL, SourceThread
 from thumbwheel.store import Store
-from thumbwheel.web import BackgroundServer
+from thumbwheel.store.remote import OwnerNote, SourceState, owner_note_path
 
 __all__ = ["serve"]
 

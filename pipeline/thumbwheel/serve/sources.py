@@ -7,10 +7,10 @@ from contextlib import suppress
 
 import structlog
 
-from thumbwheel.client import SourceState
 from thumbwheel.errors import DamagedStoreError, DiskFullError, ThumbwheelError, UnavailableError
 from thumbwheel.ingest import SourcePipeline
 from thumbwheel.ingest.pipeline import StoredBatch
+from thumbwheel.store.remote import SourceState
 from thumbwheel.types import EventLog, Receiver, ReceivingConnector
 
 __all__ = ["DISK_FULL", "SourceThread"]

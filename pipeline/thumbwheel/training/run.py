@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thumbwheel.dataset import rich_prompts
 from thumbwheel.errors import ConfigError, DataError, TrainingError
 from thumbwheel.language_model import LoadedBase, load_base, without_migration_warnings
 from thumbwheel.language_model.encoding import encode_prompts
+from thumbwheel.pairs.dataset import rich_prompts
 from thumbwheel.training.checkpoints import checkpoint_dir, last_checkpoint
 from thumbwheel.training.job import Progress, TrainJob, TrainResult
 

@@ -1,0 +1,196 @@
+"""The commands that look back: what became of events and pairs; and datasets for others."""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from thumbwheel.cli.current import current_pairs, stored
+from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, make_console
+from thumbwheel.cli.show.progress import StageDisplay
+from thumbwheel.config import Config, load_config
+from thumbwheel.errors import DataError
+
+if TYPE_CHECKING:
+    from thumbwheel.store import EventState
+
+__all__ = ["yield_commands"]
+
+PANEL = "Pairs"
+
+yield_commands = typer.Typer()
+
+
+@yield_commands.command("yield", rich_help_panel=PANEL)
+def show_yield(
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: Annotated[bool, typer.Option("--json", help="Write it as one JSON object.")] = False,
+) -> None:
+    """Account for every event: how many became pairs, and why the others did not."""
+    from pydantic_core import to_json
+
+    from thumbwheel.cli.show.pairs import print_yield
+    from thumbwheel.pairs.yields import yield_report
+
+    settings = load_config(config)
+    console = Console(stderr=True, highlight=False) if as_json else make_console()
+    with (
+        StageDisplay(console) as display,
+        current_pairs(settings, display) as (_, pairing),
+        stored(settings) as store,
+    ):
+        accounts = store.accounts(pairing.fates, settings.votes, settings.origins)
+    report = yield_report(accounts)
+    if as_json:
+        sys.stdout.buffer.write(to_json(report, indent=2) + b"\n")
+    else:
+        print_yield(console, report)
+
+
+@yield_commands.command(rich_help_panel=PANEL)
+def explain(
+    name: Annotated[
+        str, typer.Argument(help="The id of an event or a pair, or a dataset's digest.")
+    ],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Say what became of an event, what a pair rests on, or what a dataset was made from."""
+    from thumbwheel.cli.show.pairs import print_sentence, print_trace
+    from thumbwheel.cycle.trace import find_traces
+    from thumbwheel.pairs.yields import describe_event
+
+    settings = load_config(config)
+    console = make_console()
+    with stored(settings) as store, console.status("looking"):
+        state = store.event_state(name, settings.votes, settings.origins)
+    traces = find_traces(settings.home, name)
+    if state is not None:
+        print_sentence(console, describe_event(state, _fate(settings, state)))
+    elif not traces:
+        _explain_current_pair(settings, console, name)
+    for trace in traces:
+        print_trace(console, trace, name)
+
+
+def _fate(settings: Config, state: "EventState") -> str | None:
+    """Return what becomes of the completion that an event speaks about, where that matters."""
+    import pyarrow.compute as pc
+
+    if state.state not in ("vote", "correction", "answer"):
+        return None
+    with (
+        StageDisplay(Console(stderr=True, highlight=False)) as display,
+        current_pairs(settings, display) as (_, pairing),
+    ):
+        fates = pairing.fates
+    found = fates.filter(pc.equal(fates["completion_id"], state.completion_id))
+    fate: str | None = found["fate"][0].as_py() if len(found) else None
+    return fate
+
+
+def _explain_current_pair(settings: Config, console: Console, name: str) -> None:
+    """Explain a pair that is in no dataset yet."""
+    import pyarrow.compute as pc
+
+    from thumbwheel.cli.show.pairs import print_pair
+    from thumbwheel.pairs import votes_on
+    from thumbwheel.pairs.lineage import lineage_table
+
+    with (
+        StageDisplay(Console(stderr=True, highlight=False)) as display,
+        current_pairs(settings, display) as (snapshot, pairing),
+    ):
+        for table in (pairing.pairs, pairing.dropped):
+            found = table.filter(pc.equal(table["pair_id"], name))
+            if len(found):
+                lineage = lineage_table(found, votes_on(snapshot.path, found))
+                print_pair(console, found.to_pylist()[0], lineage)
+                return
+    raise DataError(
+        f"nothing is known of {name!r}: it is no event that was received, no pair and no dataset; "
+        "`thumbwheel query` finds the ids of events"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where a dataset lies, and the snapshot that it was made from."""
+
+    dataset: Path
+    snapshot: Path
+
+
+@yield_commands.command(rich_help_panel=PANEL)
+def export(
+    *,
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A cycle's id or its beginning, `latest`, a dataset's directory, or `current`: "
+            "the pairs that the next cycle would make."
+        ),
+    ] = "latest",
+    out: Annotated[Path, typer.Option(help="The directory to make.")],
+    file_format: Annotated[
+        Literal["parquet", "jsonl", "datasets"],
+        typer.Option("--format", help="`datasets` is what Hugging Face's load_from_disk reads."),
+    ] = "parquet",
+    kind: Annotated[
+        Literal["preference", "unpaired"],
+        typer.Option(help="Pairs for DPO, or single answers with a label for KTO."),
+    ] = "preference",
+    certainty: Annotated[
+        float, typer.Option(min=0.5, max=0.999, help="How sure the label of a single answer is.")
+    ] = 0.5,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Write a dataset in TRL's formats for other programs."""
+    from thumbwheel.pairs import exports
+    from thumbwheel.pairs.split import SplitMemory
+
+    settings = load_config(config)
+    console = make_console()
+    exports.refuse_existing(out)
+    with _opened(settings, source, console) as found:
+        if kind == "preference":
+            splits = exports.preference_splits(found.dataset)
+        else:
+            rated = exports.training_side(
+                exports.read_rated(found.snapshot),
+                SplitMemory(settings.home / "split.parquet"),
+                held_out=settings.dataset.held_out,
+                near_duplicate=settings.pairs.near_duplicate,
+            )
+            splits = {"train": exports.unpaired_votes(rated, certainty)}
+    exports.export(splits, out, file_format)
+    counts = ", ".join(f"{len(table):,} in {split}" for split, table in splits.items())
+    console.print(f"Wrote {out}: {counts}.", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _opened(settings: Config, source: str, console: Console) -> Iterator[_Source]:
+    from thumbwheel.cycle.trace import find_dataset
+    from thumbwheel.pairs import votes_on
+    from thumbwheel.pairs.dataset import write_dataset
+
+    if source == "current":
+        with (
+            StageDisplay(console) as display,
+            current_pairs(settings, display) as (snapshot, pairing),
+            tempfile.TemporaryDirectory() as scratch,
+        ):
+            dataset = Path(scratch) / "dataset"
+            votes = votes_on(snapshot.path, pairing.pairs)
+            write_dataset(pairing.pairs, votes, dataset, settings.dataset, {})
+            yield _Source(dataset, snapshot.path)
+    elif (Path(source) / "manifest.json").exists():
+        yield _Source(Path(source), Path(source).parent / "snapshot")
+    else:
+        cycle = find_dataset(settings.home, source)
+        yield _Source(cycle / "dataset", cycle / "snapshot")

@@ -1,0 +1,8 @@
+"""Evidence: what a candidate and the pairs behind it are worth, and who reads it.
+
+- `evaluation`: the metrics of candidate, champion and base on held-out prompts.
+- `gate`: the verdict, rule by rule.
+- `review`: the evidence of a candidate as a card and a page.
+- `audit`: what the pairs teach besides what people judged.
+- `page`: how a page is made.
+"""

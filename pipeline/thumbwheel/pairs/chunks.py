@@ -1,0 +1,125 @@
+"""A chunk of whole prompts: the plugins propose pairs and screen them."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from thumbwheel.events import content_id
+from thumbwheel.plugin.host import Plugins
+from thumbwheel.tables import PAIRS
+
+__all__ = ["DROPPED", "UNPAIRED", "ChunkPairs", "ChunkRunner", "Chunks", "pair_chunk", "pair_here"]
+
+DROPPED = PAIRS.append(pa.field("reason", pa.string())).append(pa.field("by", pa.string()))
+"""Pairs that are not in the set: `tables.PAIRS`, the reason, and who gave it: a plugin, or
+`draw`."""
+
+UNPAIRED = pa.schema(
+    [("prompt_id", pa.string()), ("completion_id", pa.string()), ("fate", pa.string())]
+)
+"""Completions that are in no candidate, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkPairs:
+    """What became of a chunk.
+
+    Attributes:
+        candidates: What every screen has left, `tables.PAIRS`.
+        dropped: What the screens took out, `DROPPED`.
+        unpaired: The completions that are in neither, `UNPAIRED`.
+    """
+
+    candidates: pa.Table
+    dropped: pa.Table
+    unpaired: pa.Table
+
+
+Chunks: TypeAlias = Iterable[tuple[float, pa.Table, pa.Table]]
+"""(share done, `tables.RATED`, `tables.COMPARISONS`) of whole prompts."""
+
+ChunkRunner: TypeAlias = Callable[[Chunks, Plugins], Iterator[tuple[float, ChunkPairs]]]
+"""Gives (share done, what became of the chunk), in the order of the chunks."""
+
+
+def pair_here(chunks: Chunks, plugins: Plugins) -> Iterator[tuple[float, ChunkPairs]]:
+    """Pair one chunk after the other."""
+    for done, rated, comparisons in chunks:
+        yield done, pair_chunk(rated, comparisons, plugins)
+
+
+def pair_chunk(rated: pa.Table, comparisons: pa.Table, plugins: Plugins) -> ChunkPairs:
+    """Let the plugins pair and screen whole prompts; what comes out depends on nothing else.
+
+    Args:
+        rated: `tables.RATED`, every completion of each prompt in it.
+        comparisons: `tables.COMPARISONS` of these prompts.
+        plugins: Their `make_pairs` and `screen_pairs` hooks are called.
+
+    Raises:
+        PluginError: A plugin failed.
+    """
+    identities = rated.select(["prompt_id", "completion_id"])
+    is_empty = pc.equal(pc.utf8_trim_whitespace(rated["completion"]), "")
+    answered = identities.filter(pc.invert(is_empty))
+    sizes = answered.group_by("prompt_id").aggregate([([], "count_all")])
+    several = sizes.filter(pc.greater(sizes["count_all"], 1))["prompt_id"]
+    is_alone = pc.invert(pc.is_in(rated["prompt_id"], several.combine_chunks()))
+    is_contrast = pc.invert(pc.or_(is_empty, is_alone))
+    contrast = rated.filter(is_contrast)
+
+    proposed = _with_texts(plugins.make_pairs(contrast, comparisons), contrast, comparisons)
+    reasons = plugins.screen_pairs(proposed)
+    dropped = proposed.take(pc.index_in(reasons["pair_id"], proposed["pair_id"]))
+    dropped = dropped.append_column("reason", reasons["reason"])
+    dropped = dropped.append_column("by", reasons["plugin"])
+    is_dropped = pc.is_in(proposed["pair_id"], reasons["pair_id"].combine_chunks())
+    sides = pa.chunked_array(
+        proposed["chosen_id"].chunks + proposed["rejected_id"].chunks, pa.string()
+    )
+    is_paired = pc.is_in(rated["completion_id"], sides.combine_chunks())
+    fates = (
+        (is_empty, "the answer is empty"),
+        (pc.and_not(is_alone, is_empty), "the only rated answer to its prompt"),
+        (pc.and_not(is_contrast, is_paired), "no plugin paired it"),
+    )
+    unpaired = [_unpaired(identities.filter(those), fate) for those, fate in fates]
+    return ChunkPairs(
+        proposed.filter(pc.invert(is_dropped)), dropped.cast(DROPPED), pa.concat_tables(unpaired)
+    )
+
+
+def _unpaired(identities: pa.Table, fate: str) -> pa.Table:
+    fates = pa.repeat(pa.scalar(fate, pa.string()), len(identities))
+    return identities.append_column("fate", fates).cast(UNPAIRED)
+
+
+def _with_texts(proposed: pa.Table, rated: pa.Table, comparisons: pa.Table) -> pa.Table:
+    """Return `tables.PAIRS`: the proposals with identities, origins and texts."""
+    chosen, rejected = (
+        pc.index_in(proposed[side], rated["completion_id"]) for side in ("chosen_id", "rejected_id")
+    )
+    identities = [
+        content_id("pair", *sides)
+        for sides in zip(
+            proposed["chosen_id"].to_pylist(), proposed["rejected_id"].to_pylist(), strict=True
+        )
+    ]
+    judged = pc.index_in(_unordered(proposed), value_set=_unordered(comparisons).combine_chunks())
+    columns = {name: proposed[name] for name in proposed.column_names}
+    columns |= {
+        "pair_id": pa.array(identities, pa.string()),
+        "origin": pc.fill_null(comparisons["origin"].take(judged), "votes"),
+        "prompt": rated["prompt"].take(chosen),
+        "chosen": rated["completion"].take(chosen),
+        "rejected": rated["completion"].take(rejected),
+    }
+    return pa.table(columns).select(PAIRS.names).cast(PAIRS)
+
+
+def _unordered(pairs: pa.Table) -> pa.ChunkedArray:
+    sides = pairs["chosen_id"], pairs["rejected_id"]
+    return pc.binary_join_element_wise(pc.min_element_wise(*sides), pc.max_element_wise(*sides), "")

@@ -1,0 +1,241 @@
+"""A snapshot's pairs: proposed, screened, split, drawn, and why the rest was left out."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from thumbwheel.config import Config, PairsConfig
+from thumbwheel.errors import ConfigError
+from thumbwheel.measures.style import FEATURES
+from thumbwheel.pairs.candidates import (
+    CandidateFiles,
+    CandidateWriter,
+    prompt_digests,
+    whole_prompts,
+)
+from thumbwheel.pairs.chunks import DROPPED, ChunkRunner, pair_here
+from thumbwheel.pairs.draw import draw_pairs
+from thumbwheel.pairs.evidence import Evidence, prompts_of, style_of, votes_about
+from thumbwheel.pairs.merge import merge_near_duplicates
+from thumbwheel.pairs.ray_tasks import pair_with_ray
+from thumbwheel.pairs.split import SplitMemory
+from thumbwheel.plugin.host import Plugins
+from thumbwheel.store import COMPARISONS_FILE, RATED_FILE, VOTES_FILE
+from thumbwheel.tables import PAIRS, VOTES
+
+__all__ = ["DRAWN", "Pairing", "chunk_runner", "pair_snapshot"]
+
+DRAWN = PAIRS.append(pa.field("cluster_id", pa.string())).append(pa.field("held_out", pa.bool_()))
+"""Pairs of the set: `tables.PAIRS`, the cluster of their prompt, and the side of the split."""
+
+_IDENTITIES = ["pair_id", "prompt_id", "chosen_id", "rejected_id", "confidence", "plugin", "origin"]
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """The outcome of pairing a snapshot.
+
+    Attributes:
+        pairs: The set, `DRAWN`.
+        assigned: The side of every prompt with candidates, `split.ASSIGNED`.
+        unbalanced: Style features whose difference could not be brought to zero.
+        failed_plugins: What went wrong in plugins that were left out, by name.
+    """
+
+    pairs: pa.Table
+    assigned: pa.Table
+    unbalanced: Sequence[str]
+    failed_plugins: Mapping[str, str]
+    _files: CandidateFiles
+    _reasons: pa.Array
+
+    @cached_property
+    def dropped(self) -> pa.Table:
+        """The candidates that are not in the set, `DROPPED`."""
+        is_out = pc.is_valid(self._reasons)
+        out = self._files.read("candidates").filter(is_out)
+        out = out.append_column("reason", self._reasons.filter(is_out))
+        by = pa.repeat(pa.scalar("draw", pa.string()), len(out))
+        out = out.append_column("by", by).cast(DROPPED)
+        return pa.concat_tables([self._files.read("dropped"), out]).sort_by("pair_id")
+
+    def drop_reasons(self) -> dict[str, int]:
+        """Return how many candidates are not in the set, by reason, the most frequent first."""
+        screened = self._files.read("dropped", ["reason"])["reason"].to_pylist()
+        return dict(Counter(screened + self._reasons.drop_null().to_pylist()).most_common())
+
+    @cached_property
+    def fates(self) -> pa.Table:
+        """What became of every rated completion: (completion_id, fate)."""
+        out = pa.concat_tables(
+            [
+                self._files.read("dropped", ["chosen_id", "rejected_id", "reason"]),
+                self._files.read("candidates", ["chosen_id", "rejected_id"])
+                .append_column("reason", self._reasons)
+                .filter(pc.is_valid(self._reasons)),
+            ]
+        )
+        fates = [
+            _sides(self.pairs, pc.if_else(self.pairs["held_out"], _HELD_OUT, _IN_TRAINING)),
+            _sides(out, pc.binary_join_element_wise("its pairs were dropped", out["reason"], ": ")),
+            self._files.read("unpaired", ["completion_id", "fate"]),
+        ]
+        # A completion in a pair is in a pair, whatever became of its others.
+        ranked = pa.concat_tables(
+            [
+                table.append_column("rank", pa.repeat(pa.scalar(rank), len(table)))
+                for rank, table in enumerate(fates)
+            ]
+        )
+        counted = ranked.group_by(["completion_id", "rank", "fate"]).aggregate([([], "count_all")])
+        counted = counted.sort_by(
+            [
+                ("completion_id", "ascending"),
+                ("rank", "ascending"),
+                ("count_all", "descending"),
+                ("fate", "ascending"),
+            ]
+        )
+        first = counted.group_by("completion_id", use_threads=False).aggregate([("fate", "first")])
+        return first.rename_columns({"fate_first": "fate"})
+
+    @property
+    def completions(self) -> dict[str, int]:
+        """How many rated completions met each fate, the most frequent first."""
+        counts = self.fates["fate"].value_counts().to_pylist()
+        counted = {row["values"]: row["counts"] for row in counts}
+        return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
+
+
+_IN_TRAINING, _HELD_OUT = "in a training pair", "in a held-out pair"
+
+
+def _sides(pairs: pa.Table, fate: pa.ChunkedArray) -> pa.Table:
+    both = [
+        pa.table({"completion_id": pairs[side], "fate": fate})
+        for side in ("chosen_id", "rejected_id")
+    ]
+    return pa.concat_tables(both)
+
+
+def chunk_runner(config: Config) -> ChunkRunner:
+    """Return what pairs the chunks: this process, or tasks of Ray."""
+    return partial(pair_with_ray, config=config) if config.pairs.runner == "ray" else pair_here
+
+
+def pair_snapshot(
+    snapshot: Path,
+    plugins: Plugins,
+    config: PairsConfig,
+    *,
+    held_out: float,
+    memory: SplitMemory,
+    work: Path,
+    earlier: Path | None = None,
+    runner: ChunkRunner = pair_here,
+    progress: Callable[[float], None],
+) -> Pairing:
+    """Pair every prompt of a snapshot with the configured plugins, and draw the set.
+
+    Prompts are taken in chunks, so that memory is bounded by a chunk, the identities of the
+    candidates, and the set.
+
+    Args:
+        snapshot: The directory of `store.Snapshot`.
+        plugins: Their `make_pairs` and `screen_pairs` hooks are called.
+        config: The draw.
+        held_out: Share of prompts held out.
+        memory: The sides that prompts were on before; nothing is remembered here.
+        work: A directory for the candidates; one that is there already is replaced.
+        earlier: The `work` of an earlier call: prompts that did not change since are not paired
+            anew.
+        runner: Pairs the chunks, see `chunk_runner`.
+        progress: Called with the share done, in [0, 1].
+
+    Raises:
+        ConfigError: A feature to balance is unknown.
+        PluginError: A screen failed, or every plugin that makes pairs.
+    """
+    for name in config.balance:
+        if name not in FEATURES:
+            raise ConfigError(
+                f"`pairs.balance` names {name!r}, which is no style feature; there are "
+                f"{', '.join(FEATURES)}"
+            )
+    files = _candidates(snapshot, plugins, config, work, earlier, runner, progress)
+    candidates = files.read("candidates", _IDENTITIES)
+    prompts = prompts_of(files)
+    assigned = memory.assign(
+        prompts["prompt_id"], prompts["prompt"], share=held_out, threshold=config.near_duplicate
+    )
+    where = pc.index_in(candidates["prompt_id"], assigned["prompt_id"].combine_chunks())
+    sides, clusters = (
+        assigned[name].combine_chunks().take(where) for name in ("held_out", "cluster_id")
+    )
+    reasons = np.array(assigned["reason"].combine_chunks().take(where).to_pylist(), dtype=object)
+    failed = pc.is_in(candidates["plugin"], pa.array(list(plugins.failed), pa.string()))
+    reasons[failed.to_numpy(zero_copy_only=False)] = "its plugin failed"
+    style = style_of(files, config.balance)
+    evidence = (
+        votes_about(snapshot / VOTES_FILE, candidates)
+        if config.caps_raters
+        else Evidence(candidates, VOTES.empty_table())
+    )
+    unbalanced: set[str] = set()
+    for side in (False, True):
+        is_side = pc.fill_null(pc.equal(sides, side), False).to_numpy(zero_copy_only=False)
+        rows = np.flatnonzero(is_side & (reasons == None))  # noqa: E711 - elementwise
+        taken = pa.array(rows)
+        draw = draw_pairs(
+            evidence.candidates.take(taken),
+            clusters.take(taken),
+            style[rows],
+            evidence.votes,
+            config,
+        )
+        reasons[rows] = draw.reasons.to_numpy(zero_copy_only=False)
+        unbalanced.update(draw.unbalanced)
+    out = pa.array(reasons, pa.string())
+    pairs = files.read("candidates")
+    pairs = pairs.append_column("cluster_id", clusters).append_column("held_out", sides)
+    pairs = pairs.filter(pc.is_null(out)).cast(DRAWN).sort_by("pair_id")
+    return Pairing(pairs, assigned, sorted(unbalanced), dict(plugins.failed), files, out)
+
+
+def _candidates(
+    snapshot: Path,
+    plugins: Plugins,
+    config: PairsConfig,
+    work: Path,
+    earlier: Path | None,
+    runner: ChunkRunner,
+    progress: Callable[[float], None],
+) -> CandidateFiles:
+    """Write the candidates of every prompt: anew, or as they were where nothing has changed."""
+    rated, comparisons = snapshot / RATED_FILE, snapshot / COMPARISONS_FILE
+    old = CandidateFiles(earlier) if earlier else None
+    with CandidateWriter(work) as writer:
+        if config.across_near_duplicates:
+            rated, comparisons = merge_near_duplicates(
+                rated, comparisons, config.near_duplicate, work
+            )
+        digests = prompt_digests(rated, comparisons)
+        merged = config.near_duplicate if config.across_near_duplicates else None
+        made_by = repr((version("thumbwheel"), plugins.infos, merged))
+        known = old.unchanged(digests, made_by) if old else pa.array([], pa.string())
+        if old and len(known):
+            for part in old.of_prompts(known):
+                writer.add(part)
+        for done, chunk in runner(whole_prompts(rated, comparisons, known), plugins):
+            writer.add(chunk)
+            progress(done)
+    if not plugins.failed:
+        writer.finish(digests, made_by)
+    return CandidateFiles(work)

@@ -1,0 +1,32 @@
+"""Plugins found, checked, ordered and called; connectors and mappings found.
+
+- `loading`: from a name in the configuration to an instance with its options.
+- `plugins`: the plugins of a configuration, and their hooks.
+- `host`: the same in a process of their own.
+"""
+
+from thumbwheel.plugin.loading import (
+    CONNECTORS_GROUP,
+    MAPPINGS_GROUP,
+    PLUGINS_GROUP,
+    OptionInfo,
+    installed,
+    load_connector,
+    load_mapping,
+    option_infos,
+)
+from thumbwheel.plugin.plugins import HOOKS, PluginInfo, PluginManager
+
+__all__ = [
+    "CONNECTORS_GROUP",
+    "HOOKS",
+    "MAPPINGS_GROUP",
+    "PLUGINS_GROUP",
+    "OptionInfo",
+    "PluginInfo",
+    "PluginManager",
+    "installed",
+    "load_connector",
+    "load_mapping",
+    "option_infos",
+]

@@ -1,0 +1,262 @@
+"""From raw records to events: one by one, and in batches as a source hands them on."""
+
+import json
+import pickle
+import tracemalloc
+from contextlib import suppress
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thumbwheel.events import (
+    IDENTIFIED,
+    EventParser,
+    MalformedRecordError,
+)
+from thumbwheel.events.mapping import KeyMapping
+
+
+def parse(mapping=None, **record):
+    parser = EventParser(KeyMapping(**mapping) if mapping is not None else None)
+    return parser.parse(json.dumps(record).encode())
+
+
+def test_native_event():
+    """An event in Thumbwheel's own format keeps its values; a plain prompt is one user message."""
+    event = parse(
+        event_id="e1",
+        prompt="Hi",
+        completion="Hello!",
+        score=1,
+        rater_id=7,
+        occurred_at="2026-03-01T12:00:00+02:00",
+        unknown="ignored",
+    )
+    assert event["prompt"] == [{"role": "user", "content": "Hi"}]
+    assert (event["score"], event["is_vote"], event["rater_id"]) == (1.0, True, "7")
+    assert event["occurred_at"].isoformat() == "2026-03-01T10:00:00+00:00"
+
+
+def test_null_rating_is_no_vote_and_withdrawal_is_one():
+    """A null score is no vote; a withdrawn vote is a vote without a score."""
+    assert not parse(prompt="a", completion="b", score=None)["is_vote"]
+    withdrawn = parse(generation_id="g", rater_id="r", withdrawn=True)
+    assert withdrawn["is_vote"]
+    assert withdrawn["score"] is None
+
+
+@pytest.mark.parametrize("words", [{"comment": "meh"}, {"correction": "No."}])
+def test_words_alone_are_an_event_but_no_vote(words):
+    """A comment or a correction without a score is kept for its answer; empty ones say nothing."""
+    event = parse(generation_id="g", rater_id="r", **words)
+    assert (event["is_vote"], event["score"], event["completion"]) == (False, None, None)
+    assert {key: event[key] for key in words} == words
+    with pytest.raises(MalformedRecordError, match="neither an answer"):
+        parse(generation_id="g", comment="", correction="")
+    with pytest.raises(MalformedRecordError, match="neither an answer"):
+        parse(**words)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("2026-03-01T12:00:00+02:00", "2026-03-01T10:00:00+00:00"),
+        ("2026-03-01 12:00:00.123456789Z", "2026-03-01T12:00:00.123456+00:00"),
+        ("2026-03-01", "2026-03-01T00:00:00+00:00"),
+        ("20260301", "2026-03-01T00:00:00+00:00"),
+        (1772366400, "2026-03-01T12:00:00+00:00"),
+        (1772366400.25, "2026-03-01T12:00:00.250000+00:00"),
+        (1772366400250, "2026-03-01T12:00:00.250000+00:00"),
+        ("1772366400.25", "2026-03-01T12:00:00.250000+00:00"),
+        # Which would also be a time of the year 1712 in ISO 8601's shortest form.
+        ("1712121212345", "2024-04-03T05:13:32.345000+00:00"),
+        (0, "1970-01-01T00:00:00+00:00"),
+    ],
+)
+def test_times(given, expected):
+    """A time is ISO 8601, UTC where it names no zone, or seconds or milliseconds since 1970."""
+    event = parse(generation_id="g", score=1, occurred_at=given)
+    assert event["occurred_at"].isoformat() == expected
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *("soon", "", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2100-01-01"),
+        *("1969-12-31", "12", "202603011200", "20260301120000", "1" * 5000, "２０２６-03-01"),
+        *(-1, 4102444800, 2e10, 999_999_999_999, 1772366400 * 10**6, 1e18, 10**400),
+        *(True, [], {}, float("nan"), float("inf")),
+    ],
+)
+def test_what_may_be_two_times_is_none(given):
+    """Outside of 1970 to 2099, or between seconds and milliseconds, nothing is guessed."""
+    with pytest.raises(MalformedRecordError, match="`occurred_at`"):
+        parse(generation_id="g", score=1, occurred_at=given)
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"", "the record is empty"),
+        (b"{", "not valid JSON"),
+        (b"\xff\xfe", "not valid JSON"),
+        (b'{"prompt": "\\ud800", "completion": "x"}', "not valid JSON"),
+        (b"[" * 100_000, "not valid JSON"),
+        (b'{"x": ' * 10_000, "not valid JSON: recursion limit"),
+        (b'{"rater_id": ' + b"9" * 5000 + b"}", "not valid JSON: number out of range"),
+        (b'{"rater_id": ' + b"9" * 4000 + b"}", "`rater_id`: .*, got a huge int"),
+        (b"[1]", "should be an object"),
+        (b"null", "should be an object"),
+        (b'"text"', "should be an object"),
+        (b'{"prompt": "' + b"x" * (8 << 20) + b'", "completion": "b"}', "at most 8,388,608 are"),
+        (b'{"prompt": "a"}', "no completion"),
+        (b'{"completion": "a"}', "no prompt"),
+        (b'{"score": 1}', "neither an answer"),
+        (b'{"prompt": "a", "completion": true}', "`completion`"),
+        (b'{"prompt": [], "completion": "b"}', "`prompt"),
+        (b'{"prompt": "a", "completion": "b", "score": 2}', "`score`"),
+        (b'{"prompt": "a", "completion": "b", "score": NaN}', "`score`"),
+        (b'{"prompt": "a", "completion": "b", "score": 1e400}', "`score`: .* got inf"),
+        (b'{"prompt": "a", "completion": "b", "score": ' + b"9" * 400 + b"}", "`score`"),
+        (b'{"prompt": "a", "completion": "b", "event_id": ""}', "`event_id`: .* at least 1"),
+        (b'{"prompt": "a", "completion": "b", "event_id": 1.5}', "`event_id`"),
+        (b'{"prompt": "a", "completion": "b", "metadata": {"x": [NaN]}}', "`metadata` cannot"),
+        (b'{"prompt": "a", "completion": "b", "metadata": {"x": 1e400}}', "`metadata` cannot"),
+    ],
+)
+def test_malformed_records_say_why(raw, reason):
+    """What cannot be read is refused with a reason."""
+    with pytest.raises(MalformedRecordError, match=reason):
+        EventParser().parse(raw)
+
+
+def test_the_last_of_equal_keys_counts():
+    """A key that comes twice has its last value, with a mapping and without."""
+    raw = b'{"prompt": "a", "completion": "b", "score": 1, "rating": 1, "score": -1, "rating": -1}'
+    assert EventParser().parse(raw)["score"] == -1
+    assert EventParser(KeyMapping()).parse(raw)["score"] == -1
+
+
+def test_a_batch_tells_what_became_of_each_record():
+    """Events in order, the others by their index with the reason, and what is no feedback."""
+
+    def mapping(record):
+        return None if "ping" in record else KeyMapping()(record)
+
+    raws = [
+        b'{"prompt": "a", "completion": "b", "rating": "up"}',
+        b"{",
+        b'{"ping": 1}',
+        b'{"prompt": "a", "completion": "c", "rating": "meh"}',
+        b'{"prompt": [{"role": "user", "content": "a\\u0000"}], "completion": "d"}',
+    ]
+    parser = EventParser(mapping)
+    batch = parser.parse_batch(raws)
+    assert batch.events.schema.equals(IDENTIFIED)
+    assert batch.events["completion"].to_pylist() == ["b", "d"]
+    assert batch.events["score"].to_pylist() == [1, None]
+    assert [index for index, _ in batch.malformed] == [1, 3]
+    assert [reason[:14] for _, reason in batch.malformed] == ["not valid JSON", "rating 'meh' i"]
+    assert batch.ignored == 1
+    assert parser.parse(raws[2]) is None
+    rows = [parser.parse(raws[0]), parser.parse(raws[4])]
+    assert batch.events.equals(pa.Table.from_pylist(rows, schema=IDENTIFIED))
+
+
+def test_a_batch_may_be_empty():
+    """No records make a table without rows."""
+    batch = EventParser().parse_batch([])
+    assert batch.events.equals(IDENTIFIED.empty_table())
+    assert (list(batch.malformed), batch.ignored) == ([], 0)
+
+
+def test_parsing_can_be_done_by_another_process():
+    """Parser and batch survive pickling."""
+    raws = [b'{"q": "a", "completion": "b", "rating": 5}', b"{"]
+    parser = EventParser(KeyMapping(prompt="q", scale={"down": 1, "up": 5}))
+    expected = parser.parse_batch(raws)
+    assert len(expected.events) == 1
+    assert pickle.loads(pickle.dumps(parser)).parse_batch(raws) == expected  # noqa: S301
+    assert pickle.loads(pickle.dumps(expected)) == expected  # noqa: S301
+
+
+def test_large_batches_are_several_pieces(monkeypatch):
+    """No piece of a column outgrows what Arrow can hold; together they are the same events."""
+    raws = [json.dumps({"prompt": f"{n}", "completion": "b"}).encode() for n in range(10)]
+    whole = EventParser().parse_batch(raws).events
+    monkeypatch.setattr("thumbwheel.events.parser._MAX_PIECE_BYTES", 3 * len(raws[0]))
+    pieces = EventParser().parse_batch(raws).events
+    assert pieces["prompt"].num_chunks == 3
+    assert pieces.equals(whole)
+
+
+@pytest.mark.parametrize(
+    "element", ["1", '{"role": 1}', '{"role": "user", "content": [1]}', "[", '{"tool_calls": [1]}']
+)
+def test_a_long_list_of_wrong_elements_costs_no_more_than_the_first(element):
+    """A record's memory is a few times its size, not a thousand bytes for each of its errors."""
+    raw = f'{{"completion": "b", "prompt": [{",".join([element] * 100_000)}]}}'.encode()
+    tracemalloc.start()
+    parsed = EventParser().parse_batch([raw])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(parsed.malformed) == 1
+    assert peak < 64_000_000
+
+
+def test_a_mapping_that_fails_makes_a_dead_letter():
+    """What a stranger's mapping did not foresee names the failure and stops nothing."""
+
+    def mapping(record):
+        return {"prompt": record["question"], "completion": record["answer"]}
+
+    batch = EventParser(mapping).parse_batch(
+        [b'{"question": "a"}', b'{"question":"a","answer":"b"}']
+    )
+    assert batch.malformed == [(0, "the mapping failed: KeyError: 'answer'")]
+    assert len(batch.events) == 1
+
+
+CYCLE: dict[str, object] = {}
+CYCLE["x"] = CYCLE
+
+
+@pytest.mark.parametrize("value", [object(), float("nan"), ["\udc00"], "\ud800", CYCLE])
+def test_a_mapping_may_return_nonsense(value):
+    """Objects that JSON does not know are refused with the reason."""
+    call = {"function": {"name": "f", "arguments": {"x": value}}}
+    for event in (
+        value,
+        {"prompt": "a", "completion": "b", "metadata": {"x": value}},
+        {"prompt": value, "completion": "b"},
+        {"prompt": "a", "completion": "b", "rater_id": value},
+        {"prompt": [{"role": "assistant", "tool_calls": [call]}], "completion": "b"},
+    ):
+        with pytest.raises(MalformedRecordError):
+            EventParser(lambda record, event=event: event).parse(b"{}")
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode()))
+def test_any_bytes_are_an_event_or_malformed(raw):
+    """No input makes the parser fail in another way."""
+    for mapping in (None, KeyMapping()):
+        with suppress(MalformedRecordError):
+            EventParser(mapping).parse(raw)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+keys = ["prompt", "completion", "rating", "score", "rater_id", "event_id", "occurred_at"]
+
+
+@given(st.dictionaries(st.sampled_from(keys), json_values))
+def test_any_object_is_an_event_or_malformed(record):
+    """Values of any type under the known keys are read or refused, never a crash."""
+    for mapping in (None, KeyMapping(rater="rater_id", occurred_at="occurred_at")):
+        with suppress(MalformedRecordError):
+            EventParser(mapping).parse(json.dumps(record).encode())

@@ -1,0 +1,162 @@
+"""Ratings and keys: from a record of any tool to an event."""
+
+import json
+from typing import Any
+
+import pytest
+
+from thumbwheel.events import EventParser, MalformedRecordError
+from thumbwheel.events.mapping import KeyMapping, RatingOptions, Scale, find
+
+
+def score(rating: Any, **options: Any) -> float | None:
+    return RatingOptions(**options).vote(rating).get("score")
+
+
+@pytest.mark.parametrize(
+    ("rating", "expected"),
+    [
+        ("up", 1),
+        (" Thumbs_Down ", -1),
+        (True, 1),
+        (False, -1),
+        (1, 1),
+        (1.0, 1),
+        (-1, -1),
+        ("1", 1),
+        ("1.0", 1),
+        (" -1 ", -1),
+        ("TRUE", 1),
+        ("false", -1),
+    ],
+)
+def test_the_usual_thumbs(rating: Any, expected: float) -> None:
+    """Words, truth values and numbers, also as the text that CSV makes of them."""
+    assert score(rating) == expected
+
+
+@pytest.mark.parametrize("rating", [None, "", "  "])
+def test_nothing_is_no_vote(rating: Any) -> None:
+    """Null and blank text are no vote, not even a withdrawn one."""
+    assert RatingOptions().vote(rating) == {}
+    assert RatingOptions(scale=Scale(down=1, up=5)).vote(rating) == {}
+
+
+def test_a_withdrawn_vote() -> None:
+    """A rating that takes a vote back has no score."""
+    assert RatingOptions().vote("Retracted") == {"withdrawn": True}
+    scaled = RatingOptions(scale=Scale(down=1, up=5), withdrawn=("0",))
+    assert scaled.vote("0") == {"withdrawn": True}
+    assert scaled.vote("3") == {"score": 0}
+
+
+@pytest.mark.parametrize(
+    ("options", "rating"),
+    [
+        ({"up": [1], "down": [0]}, True),
+        ({"up": [True], "down": [False]}, 1),
+        ({"up": [True], "down": [False]}, "1"),
+        ({"up": [1], "down": [0]}, "true"),
+        ({}, 2),
+        ({}, "2"),
+        ({}, "nan"),
+        ({}, ["up"]),
+        ({}, {"up": 1}),
+        ({"scale": {"down": 1, "up": 5}}, "so so"),
+        ({"scale": {"down": 1, "up": 5}}, float("nan")),
+    ],
+)
+def test_what_is_not_listed_is_malformed(options: dict[str, Any], rating: Any) -> None:
+    """Numbers and truth values are told apart, and nothing is guessed."""
+    with pytest.raises(MalformedRecordError, match="rating"):
+        score(rating, **options)
+
+
+def test_numbers_go_to_the_scale_and_words_to_the_lists() -> None:
+    """With a scale, 1 is the lowest of five stars although 1 is a thumb otherwise."""
+    options = {"scale": {"down": 1, "up": 5}}
+    assert [score(rating, **options) for rating in (1, "1", 3, "4", 9, "up")] == [
+        -1,
+        -1,
+        0,
+        0.5,
+        1,
+        1,
+    ]
+    assert score("5", scale=Scale(down=1, up=10), up=("5",)) == 1
+
+
+def test_every_mapping_of_keys_has_the_options_of_ratings() -> None:
+    """A record's keys and its rating make one event."""
+    mapping = KeyMapping(rating="r.value", rater="by", scale=Scale(down=0, up=10))
+    record = {"prompt": "q", "completion": "a", "r": {"value": "10"}, "by": "ann"}
+    event = EventParser(mapping).parse(json.dumps(record).encode())
+    assert event is not None
+    assert (event["score"], event["rater_id"]) == (1, "ann")
+
+
+def test_find_reaches_into_objects_and_lists() -> None:
+    """A path ends in its value, or in None where there is no such place."""
+    record = {"a": [{"b": 1}, {"0": 2}]}
+    assert find(record, ("a", "0", "b")) == 1
+    assert find(record, ("a", "1", "0")) == 2
+    for path in (("a", "2"), ("a", "b"), ("a", "0", "b", "c"), ("x",)):
+        assert find(record, path) is None
+
+
+def parse(options, **record):
+    return EventParser(KeyMapping(**options)).parse(json.dumps(record).encode())
+
+
+def test_mapping_reaches_into_objects():
+    """Keys with dots reach into nested objects and lists, and ratings map to votes."""
+    event = parse(
+        {"prompt": "request.text", "completion": "choices.0.message", "rating": "r"},
+        request={"text": "Hi"},
+        choices=[{"message": "Hello"}],
+        r="Thumbs_Up",
+    )
+    assert event["prompt"][0]["content"] == "Hi"
+    assert event["completion"] == "Hello"
+    assert event["score"] == 1
+
+
+@pytest.mark.parametrize(
+    ("rating", "score"), [(1, -1), (5, 1), (3, 0), ("4", 0.5), (0, -1), (17, 1), (None, None)]
+)
+def test_numeric_scale(rating, score):
+    """Stars map linearly between the anchors and are clamped beyond them; null is no vote."""
+    mapping = {"scale": {"down": 1, "up": 5}}
+    event = parse(mapping, prompt="a", completion="b", rating=rating)
+    assert event["score"] == score
+    assert event["is_vote"] == (score is not None)
+
+
+def test_reversed_scale():
+    """`up` may be the smaller number, as for an error count."""
+    mapping = {"scale": {"down": 25, "up": 0}}
+    assert parse(mapping, prompt="a", completion="b", rating=0)["score"] == 1
+    assert parse(mapping, prompt="a", completion="b", rating=25)["score"] == -1
+
+
+def test_a_listed_number_does_not_mean_true():
+    """`up = [1]` does not admit `true`, although Python holds them equal."""
+    assert parse({"up": [1], "down": [0]}, prompt="a", completion="b", rating=1)["score"] == 1
+    with pytest.raises(MalformedRecordError, match="True is neither"):
+        parse({"up": [1], "down": [0]}, prompt="a", completion="b", rating=True)
+
+
+def test_anonymous_raters_and_turns():
+    """Listed rater ids stand for unknown, and a chat kept as one string is split into turns."""
+    event = parse(
+        {"rater": "user", "turns": {"Human:": "user", "Assistant:": "assistant"}},
+        prompt="Human: Hi\n\nAssistant: Hello: you\nHuman: And now?",
+        completion="b",
+        user="anon",
+    )
+    assert event["rater_id"] is None
+    assert event["prompt"] == [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello: you"},
+        {"role": "user", "content": "And now?"},
+    ]

@@ -1,0 +1,190 @@
+"""The yield: every event is accounted for, and each one can be explained in a sentence."""
+
+import json
+from datetime import UTC, datetime
+from io import StringIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+from rich.console import Console
+
+from thumbwheel.cli import main
+from thumbwheel.cli.show.pairs import print_yield
+from thumbwheel.demo.traffic import write_events
+from thumbwheel.demo.world import WorldOptions
+from thumbwheel.pairs.yields import IN_PAIRS, Stage, YieldReport, describe_event, yield_report
+from thumbwheel.store import Accounts, EventState, SourceCounts, StateCount
+
+CONFIG = """
+project = "p"
+home = "home"
+[model]
+path = "model"
+[[sources]]
+name = "app"
+connector = "file"
+options.path = "events.jsonl"
+[[plugins]]
+use = "all_pairs"
+[[plugins]]
+use = "length_match"
+[dataset]
+held_out = 0.3
+"""
+
+STATES = ["vote", "answer", "comment", "superseded", "withdrawn", "quarantined", "over budget"]
+FATES = [*IN_PAIRS, "no plugin paired it", "its pairs were dropped: too alike"]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capfd):
+    """Run a command in the project's directory; return (code, out, err)."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "thumbwheel.toml").write_text(CONFIG)
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        captured = capfd.readouterr()
+        return stop.value.code, captured.out, " ".join(captured.err.split())
+
+    return call
+
+
+def adds_up(report):
+    """Tell whether each stage has what the one before it did not lose."""
+    left = [stage.n_events - sum(stage.losses.values()) for stage in report.stages]
+    following = [stage.n_events for stage in report.stages[1:]]
+    return left == [*following, sum(report.paired.values())]
+
+
+def test_the_planted_traffic_adds_up(run, tmp_path):
+    """Of the demo's events with all their mishaps, every one is counted exactly once."""
+    n_lines = write_events(tmp_path / "events.jsonl", WorldOptions(seed=1))
+    assert run("ingest")[0] == 0
+    code, out, _ = run("yield", "--json")
+    assert code == 0
+    report = TypeAdapter(YieldReport).validate_json(out)
+    assert adds_up(report)
+    received, stored, rated = report.stages
+    assert received.n_events == n_lines
+    assert received.losses["waits for its answer"] > 0
+    assert received.losses["received twice"] > 0
+    assert received.losses["unreadable (kept as dead letters)"] > 0
+    assert stored.losses["changed later by the same rater"] > 0
+    assert stored.losses["takes a vote back"] > 0
+    assert rated.losses
+    assert report.paired["in a training pair"] > report.paired["in a held-out pair"] > 0
+
+
+def test_the_table_shows_every_number():
+    """Stages, losses and pairs are lines with their counts and shares of all events."""
+    stages = [Stage("received", 4000, {"lost [red]": 1500}), Stage("rated", 2500, {})]
+    output = StringIO()
+    console = Console(file=output, width=80)
+    print_yield(console, YieldReport(stages, {"in a training pair": 2500}))
+    lines = [line.split() for line in output.getvalue().splitlines()]
+    for line in (
+        "received 4,000 100.0%",
+        "− lost [red] 1,500 37.5%",
+        "rated 2,500 62.5%",
+        "in a training pair 2,500 62.5%",
+    ):
+        assert line.split() in lines
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 9), min_size=8, max_size=8), max_size=3),
+    st.lists(st.tuples(st.sampled_from(STATES), st.none() | st.sampled_from(FATES))),
+)
+def test_any_accounts_add_up(counted, states):
+    """Whatever was counted, no event is lost on the way and none is there twice."""
+    sources = []
+    events = [StateCount(state, fate, 1) for state, fate in states]
+    for number, (duplicates, letters, dropped, expired, parked, forgotten, _, _) in enumerate(
+        counted
+    ):
+        stored = len(events) if number == 0 else 0
+        lost = duplicates + letters + dropped + expired + parked + forgotten
+        source = SourceCounts(
+            "s", stored + lost, stored, duplicates, letters, dropped, parked, expired, forgotten
+        )
+        sources.append(source)
+        events.append(StateCount("parked", None, parked))
+    if not counted:
+        events = []
+    report = yield_report(Accounts(sources, events))
+    assert adds_up(report)
+    assert report.stages[0].n_events == sum(source.received for source in sources)
+
+
+@pytest.mark.parametrize(
+    ("state", "fate", "told"),
+    [
+        ("parked", None, "waits for the answer g"),
+        ("expired", None, "was deleted"),
+        ("dead letter", None, "is a dead letter (why)"),
+        ("superseded", None, "r said something else later, in e2"),
+        ("withdrawn", None, "takes back what r had said about the answer g"),
+        ("quarantined", None, "the votes of r are left out: why"),
+        ("over budget", None, "r has more votes than count"),
+        ("retold", None, "had another text before"),
+        ("comment", None, "no vote"),
+        ("answer", None, "nobody has rated"),
+        ("answer", IN_PAIRS[0], "was rated and is in a training pair"),
+        ("correction", IN_PAIRS[1], "of the rater's own, which is in a held-out pair"),
+        ("vote", IN_PAIRS[0], "counts; the answer that it is about is in a training pair"),
+        ("vote", "no plugin paired it", "is in no pair: no plugin paired it"),
+        ("vote", None, "not among those that pairs were made of"),
+    ],
+)
+def test_one_sentence(state, fate, told):
+    """Each state is told in one sentence that names the event, its source and the reason."""
+    event = EventState(
+        "e",
+        state,
+        "app",
+        received_at=datetime(2026, 3, 1, 12, 30, tzinfo=UTC),
+        generation_id="g",
+        rater_id="r",
+        superseded_by="e2" if state == "superseded" else None,
+        reason="why",
+    )
+    sentence = describe_event(event, fate)
+    assert sentence.startswith("e came from app on 2026-03-01 at 12:30 UTC ")
+    assert told in sentence
+    assert (sentence.count("."), "None" in sentence) == (1, False)
+
+
+def test_explain(run, tmp_path):
+    """Events, unreadable records and pairs are explained from the store as it is."""
+    events = [
+        {
+            "event_id": f"{side}/{number}",
+            "prompt": f"question {number} of a few, and no other",
+            "completion": f"{side} words to answer it",
+            "score": score,
+            "rater_id": f"r{number}",
+        }
+        for number in range(6)
+        for side, score in (("good", 1), ("bad", -1))
+    ]
+    events.append({"event_id": "early", "generation_id": "g", "score": 1, "rater_id": "r"})
+    lines = [json.dumps(event) for event in events]
+    lines.append('{"event_id": "torn", "score": "up"}')
+    (tmp_path / "events.jsonl").write_text("\n".join(lines) + "\n")
+    assert run("explain", "good/1")[0] == 2
+    assert run("ingest")[0] == 0
+    code, out, _ = run("explain", "good/1")
+    assert code == 0
+    assert out.startswith("good/1 came from app on 20")
+    assert "counts; the answer that it is about is in " in out
+    assert "waits for the answer g" in run("explain", "early")[1]
+    assert "is a dead letter" in run("explain", "torn")[1]
+    code, out, err = run("explain", "nobody")
+    assert (code, out) == (2, "")
+    assert "nothing is known of 'nobody'" in err
+    code, _, err = run("yield", "--config", "nowhere.toml")
+    assert code == 2
