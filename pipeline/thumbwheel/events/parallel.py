@@ -5,10 +5,8 @@ this module imports, each of them imports before its first batch: nothing but wh
 """
 
 import gc
-import multiprocessing
 import os
 import queue
-import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +24,7 @@ from thumbwheel.process.anonymous import (
     write_bytes,
     write_table,
 )
+from thumbwheel.process.spawn import spawn
 
 __all__ = ["Parsing"]
 
@@ -101,13 +100,8 @@ class _Worker:
 
     def __init__(self) -> None:
         self._records, self._table = anonymous_file(), anonymous_file()
-        # A fork would copy locks that other threads hold.
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
         files = DupFd(self._records), DupFd(self._table)
-        self._process = context.Process(target=_work, args=(theirs, *files), daemon=True)
-        self._process.start()
-        theirs.close()
+        self._process, self._pipe = spawn(_work, *files)
 
     def parse(self, parser: EventParser, raws: Sequence[bytes]) -> ParsedBatch:
         """Return what became of a batch.
@@ -130,9 +124,6 @@ class _Worker:
 
 def _work(pipe: Connection, records: Any, table: Any) -> None:
     """Parse what comes, until the other end of the pipe is gone."""
-    # Ctrl-C is for the process that started this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     gc.set_threshold(*_COLLECTOR)
     records_fd, table_fd = records.detach(), table.detach()
     while True:

@@ -302,6 +302,33 @@ def test_threads_take_turns(load):
     assert answers["pairs"]["plugin"].to_pylist() == ["Good"]
 
 
+def test_ctrl_c_passes_a_process_by_that_is_just_starting(load):
+    """A terminal sends it to all processes of a command; this one stays, however young it is."""
+    over = threading.Event()
+    interrupted = set()
+
+    def interrupt():
+        me = psutil.Process()
+        others = {child.pid for child in me.children()}
+        while not over.wait(0.001):
+            for child in me.children():
+                if child.pid not in others and any(
+                    "spawn_main" in word for word in child.cmdline()
+                ):
+                    child.send_signal(signal.SIGINT)
+                    interrupted.add(child.pid)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        plugins = load(GOOD, "Good")
+    finally:
+        over.set()
+        thread.join()
+    assert interrupted == {worker_of(plugins).pid}
+    assert owners(plugins) == ["Good"]
+
+
 PARENT = """
 import sys
 from pathlib import Path

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import multiprocessing
 import os
 import signal
 import time
@@ -17,6 +16,7 @@ from thumbwheel.plugin import PluginInfo
 from thumbwheel.plugin.host.places import place_of_dump
 from thumbwheel.plugin.host.worker import Task, work
 from thumbwheel.process.anonymous import anonymous_file, read_bytes, read_table, write_table
+from thumbwheel.process.spawn import spawn
 
 __all__ = ["PluginFailedError", "PluginProcess"]
 
@@ -58,13 +58,8 @@ class PluginProcess:
         self._memory_mb = memory_mb
         self._at: Mapping[str, Any] = {}
         self._result, self._report = anonymous_file(), anonymous_file()
-        # A fork would copy locks that other threads hold.
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
         files = DupFd(self._result), DupFd(self._report)
-        self._process = context.Process(target=work, args=(theirs, *files, task), daemon=True)
-        self._process.start()
-        theirs.close()
+        self._process, self._pipe = spawn(work, *files, task)
         self._pid = int(self._process.pid or 0)
         self._watched = psutil.Process(self._pid)
         try:

@@ -140,11 +140,8 @@ def _received(pipe: Any, size: int) -> pa.Table:
 
 def _settle(report: int) -> None:
     """Make this process one that can be stopped, and that harms nobody when it ends."""
-    # A group of its own: Ctrl-C is for the process that started this one, and what a plugin starts
-    # is stopped with it.
+    # A group of its own, so that what a plugin starts is stopped with it.
     os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     faulthandler.enable(file=report)
     # What a plugin prints must not end up in what a command writes.
