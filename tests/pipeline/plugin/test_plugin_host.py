@@ -304,12 +304,10 @@ def test_threads_take_turns(load):
 
 def test_ctrl_c_passes_a_process_by_that_is_just_starting(load):
     """A terminal sends it to all processes of a command; this one stays, however young it is."""
-    over = threading.Event()
-    interrupted = set()
+    me, over, interrupted = psutil.Process(), threading.Event(), set()
+    others = {child.pid for child in me.children()}
 
     def interrupt():
-        me = psutil.Process()
-        others = {child.pid for child in me.children()}
         while not over.wait(0.001):
             for child in me.children():
                 if child.pid not in others and any(
