@@ -29,7 +29,7 @@ import pyarrow as pa
 from pydantic.dataclasses import dataclass
 
 from thumbwheel.authoring import PairEachPrompt, PreferencePair, Prompt, RatedCompletion
-from thumbwheel.config import PairsConfig, PluginConfig, VotesConfig
+from thumbwheel.config import PairsConfig, PluginConfig, VotePolicy, VotesConfig
 from thumbwheel.events import IDENTIFIED
 from thumbwheel.measures.confidence import probability_better
 from thumbwheel.pairs import pair_snapshot
@@ -45,7 +45,9 @@ UNCAPPED = {
     "near_duplicate": 1.0,
     "balance": [],
 }
-EVERY_VOTE = VotesConfig(max_rater_share=1.0, quarantine_constant=False, burst_votes=None)
+EVERY_VOTE = VotePolicy(
+    votes=VotesConfig(max_rater_share=1.0, quarantine_constant=False, burst_votes=None)
+)
 
 FEW = 1000
 """Events of the run before the one that counts."""
@@ -119,7 +121,7 @@ def with_thumbwheel(path: Path, plugin: str = "best_worst") -> Pairs:
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch, Store(path) as store:
         folder = Path(scratch)
         with stage("events to snapshot"):
-            snapshot = store.snapshot(folder / "snapshot", EVERY_VOTE, {})
+            snapshot = store.snapshot(folder / "snapshot", EVERY_VOTE)
         with stage("snapshot to pairs"):
             pairing = pair_snapshot(
                 snapshot.path,

@@ -37,6 +37,7 @@ __all__ = [
     "SourceConfig",
     "StoreConfig",
     "TrainingConfig",
+    "VotePolicy",
     "VotesConfig",
     "describe_errors",
     "load_config",
@@ -53,6 +54,9 @@ ConfigPath = Annotated[Path, AfterValidator(_resolve)]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 
+Origin = Literal["users", "annotators", "ai"]
+"""Whose judgements a source brings: users', annotators', or those of a model that wrote pairs."""
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -63,8 +67,7 @@ class SourceConfig(_Section):
 
     The mapping is a name, or a table of options whose `use` is the name (by default `keys`).
     Without one, records are in Thumbwheel's own event format (see docs/events.md). Up to
-    `batch_size` records are committed together. `origin` says whose judgements these are: those of
-    users, of annotators, or of a model that wrote pairs.
+    `batch_size` records are committed together. `origin` says whose judgements these are.
     """
 
     name: Name
@@ -72,7 +75,7 @@ class SourceConfig(_Section):
     options: dict[str, Any] = {}
     mapping: str | dict[str, Any] | None = None
     batch_size: Annotated[int, Field(ge=1)] = 10_000
-    origin: Literal["users", "annotators", "ai"] = "users"
+    origin: Origin = "users"
 
 
 class PluginConfig(_Section):
@@ -103,6 +106,16 @@ class VotesConfig(_Section):
     quarantine_constant: bool = True
     burst_votes: Annotated[int, Field(ge=2)] | None = 20
     burst_seconds: Annotated[float, Field(gt=0)] = 60.0
+
+
+class VotePolicy(_Section):
+    """All that decides which votes count: the limits, and the origin of each source.
+
+    A source that is not in `origins` is of users.
+    """
+
+    votes: VotesConfig = VotesConfig()
+    origins: dict[str, Origin] = {}
 
 
 class PairsConfig(_Section):
@@ -356,9 +369,10 @@ class Config(_Section):
         return self.home / "store.duckdb"
 
     @property
-    def origins(self) -> dict[str, str]:
-        """The origin of each source that is not of users, by the source's name."""
-        return {src.name: src.origin for src in self.sources if src.origin != "users"}
+    def vote_policy(self) -> VotePolicy:
+        """Which votes count."""
+        origins = {source.name: source.origin for source in self.sources}
+        return VotePolicy(votes=self.votes, origins=origins)
 
     @property
     def artifact_root(self) -> Path:

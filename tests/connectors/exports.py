@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
-from thumbwheel.config import Config, SourceConfig, VotesConfig
+from thumbwheel.config import Config, SourceConfig, VotePolicy
 from thumbwheel.events import EventParser
 from thumbwheel.ingest import ingest_all
 from thumbwheel.plugin import PluginManager, load_mapping
@@ -67,7 +67,7 @@ def store_export(
     with Store(config.store_path) as store:
         plugins = PluginManager(config.plugins, folder)
         (counts,) = ingest_all(config, plugins, store, _Quiet())
-        snapshot = store.snapshot(folder / "rated", VotesConfig(), {})
+        snapshot = store.snapshot(folder / "rated", VotePolicy())
         reasons = [reason for reason, _, _ in store.dead_letter_reasons(100)]
     rated = pq.read_table(snapshot.path / RATED_FILE).to_pylist()
     with duckdb.connect(str(config.store_path)) as connection:

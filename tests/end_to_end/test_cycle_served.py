@@ -5,7 +5,7 @@ import json
 import pytest
 from serving import serving, wait_until
 
-from thumbwheel.config import VotesConfig
+from thumbwheel.config import VotePolicy
 from thumbwheel.store import Store
 
 
@@ -33,5 +33,5 @@ def test_a_cycle_runs_while_serve_holds_the_store(project, thumbwheel):
     code, _, err = thumbwheel("ingest", cwd=project)
     assert code == 0, err
     with Store(project / "alone" / "store.duckdb") as store:
-        snapshot = store.snapshot(project / "snapshot", VotesConfig(), {})
+        snapshot = store.snapshot(project / "snapshot", VotePolicy())
     assert (data["digest"], data["n_completions"]) == (snapshot.digest, 80)

@@ -9,7 +9,7 @@ from brokers import noida
 from serving import configuration, serving, source, wait_until
 from traffic_load import answer, post, steady_port, vote
 
-from thumbwheel.config import VotesConfig
+from thumbwheel.config import VotePolicy
 from thumbwheel.store import COMPARISONS_FILE, RATED_FILE
 from thumbwheel.store.remote import RemoteStore
 
@@ -80,7 +80,7 @@ class Project:
             "over_budget": 0,
         }
         with RemoteStore(self.owner.url, self.owner.token) as store:
-            snapshot = store.snapshot(self.folder / "asked", VotesConfig(), {})
+            snapshot = store.snapshot(self.folder / "asked", VotePolicy())
         assert self.owner.stop() == 0
         return [(snapshot.path / name).read_bytes() for name in (RATED_FILE, COMPARISONS_FILE)]
 

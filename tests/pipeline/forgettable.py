@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import requests
 
-from thumbwheel.config import DatasetConfig, VotesConfig, load_config
+from thumbwheel.config import DatasetConfig, VotePolicy, load_config
 from thumbwheel.cycle.journal import CycleJournal, CyclePlan
 from thumbwheel.events import content_id
 from thumbwheel.evidence.evaluation import Evaluation
@@ -124,7 +124,7 @@ def receive(config, *events, route="feedback"):
 def a_cycle(store, home, name, *, finished=True):
     """Leave what a cycle leaves whose model was not trained."""
     journal = CycleJournal(home / "cycles" / name)
-    snapshot = store.snapshot(home / "cycles" / ".snapshot", VotesConfig(), {})
+    snapshot = store.snapshot(home / "cycles" / ".snapshot", VotePolicy())
     data = {
         "digest": snapshot.digest,
         "quarantined": [{"rater_id": RATER, "n_votes": 4, "reason": "burst"}],

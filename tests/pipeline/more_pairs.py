@@ -58,7 +58,7 @@ def ingest(config: Path, thumbs: list[dict[str, object]] = ()) -> Config:
 def compared(settings: Config, folder: Path) -> list[tuple[str, str, str]]:
     """Return (chosen, rejected, origin) of every comparison in the store, with their texts."""
     with Store(settings.store_path) as store:
-        snapshot = store.snapshot(folder / "snapshot", settings.votes, settings.origins)
+        snapshot = store.snapshot(folder / "snapshot", settings.vote_policy)
         assert not store.dead_letters(limit=1)
     rated = pq.read_table(snapshot.path / RATED_FILE).to_pylist()
     texts = {row["completion_id"]: row["completion"] for row in rated}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thumbwheel.config import VotesConfig
+from thumbwheel.config import VotePolicy
 from thumbwheel.events import IDENTIFIED, EventParser
 from thumbwheel.store import RATED_FILE
 from thumbwheel.tables import RATED
@@ -41,7 +41,7 @@ def rated(store, tmp_path):
 
 
 def take_snapshot(store, path, origins=None, **policy):
-    return store.snapshot(path, VotesConfig(**policy), origins or {})
+    return store.snapshot(path, VotePolicy(votes=policy, origins=origins or {}))
 
 
 def read_rated(snapshot):

@@ -49,7 +49,7 @@ def current_pairs(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         with stored(settings) as store:
-            snapshot = store.snapshot(folder / "snapshot", settings.votes, settings.origins)
+            snapshot = store.snapshot(folder / "snapshot", settings.vote_policy)
         display.stage("pair")
         if plugins is not None:
             settings = settings.model_copy(update={"plugins": list(plugins)})

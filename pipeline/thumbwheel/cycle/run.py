@@ -112,7 +112,7 @@ def _begin(
             ingest_all(config, plugins, store, observer)
         observer.stage("snapshot")
         begun = time.monotonic()
-        snapshot = store.snapshot(cycles / ".snapshot", config.votes, config.origins)
+        snapshot = store.snapshot(cycles / ".snapshot", config.vote_policy)
         sources = store.source_counts()
     observer.done(
         f"{snapshot.n_completions:,} rated answers to {snapshot.n_prompts:,} prompts, "

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, Json, TypeAdapter
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from thumbwheel.config import VotesConfig
+from thumbwheel.config import VotePolicy
 from thumbwheel.errors import DataError, InputError, ThumbwheelError
 from thumbwheel.store import (
     FATES,
@@ -65,14 +65,7 @@ class ReplayRequest(BaseModel):
     source: str | None = None
 
 
-class SnapshotRequest(BaseModel):
-    """How much each vote counts, and the origin of the sources that are not of users."""
-
-    votes: VotesConfig = VotesConfig()
-    origins: dict[str, Literal["annotators", "ai"]] = {}
-
-
-class StateRequest(SnapshotRequest):
+class StateRequest(VotePolicy):
     """Which event to look at."""
 
     event_id: str
@@ -199,12 +192,12 @@ def make_api(owner: Owner) -> FastAPI:
     @api.post("/v1/events/state", dependencies=secured)
     def event_state(request: StateRequest) -> EventState | None:
         """Return where an event stands; null when nothing is known of it."""
-        return owner.store.event_state(request.event_id, request.votes, request.origins)
+        return owner.store.event_state(request.event_id, request)
 
     @api.post("/v1/accounts", dependencies=secured)
     def accounts(
         fates: Annotated[bytes, Body(media_type=ARROW_STREAM)],
-        policy: Annotated[Json[SnapshotRequest], Query()],
+        policy: Annotated[Json[VotePolicy], Query()],
     ) -> Accounts:
         """Count everything that was received; the fates of rated completions come as Arrow."""
         try:
@@ -213,19 +206,17 @@ def make_api(owner: Owner) -> FastAPI:
             raise DataError(
                 f"the body must be an Arrow stream of completion_id and fate: {error}"
             ) from error
-        return owner.store.accounts(table, policy.votes, policy.origins)
+        return owner.store.accounts(table, policy)
 
     @api.post("/v1/snapshot", dependencies=secured, response_class=FileResponse)
-    def snapshot(request: SnapshotRequest) -> FileResponse:
+    def snapshot(policy: VotePolicy) -> FileResponse:
         """Return what raters hold at this moment: Parquet files in a tar archive.
 
         The header `Thumbwheel-Snapshot` says as JSON what they hold.
         """
         folder = tempfile.TemporaryDirectory(dir=owner.scratch, prefix="snapshot-")
         try:
-            made = owner.store.snapshot(
-                Path(folder.name) / "snapshot", request.votes, request.origins
-            )
+            made = owner.store.snapshot(Path(folder.name) / "snapshot", policy)
             archive = Path(folder.name) / "snapshot.tar"
             with tarfile.open(archive, "w") as tar:
                 for path in sorted(made.path.iterdir()):

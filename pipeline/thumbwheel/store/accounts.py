@@ -4,14 +4,14 @@ Whose votes count is asked of `votes`, as for a snapshot. What became of the com
 rate is decided where pairs are made; it is handed in.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pyarrow as pa
 from pydantic_core import to_json
 
-from thumbwheel.config import VotesConfig
+from thumbwheel.config import VotePolicy
 from thumbwheel.store.database import Connection
 from thumbwheel.store.sources import balance
 from thumbwheel.store.values import SourceCounts
@@ -169,40 +169,32 @@ WHERE contains(raw::VARCHAR, $needle::BLOB::VARCHAR) ORDER BY id DESC LIMIT 1
 """
 
 
-def take_stock(
-    connection: Connection, fates: pa.Table, policy: VotesConfig, origins: Mapping[str, str]
-) -> Accounts:
+def take_stock(connection: Connection, fates: pa.Table, policy: VotePolicy) -> Accounts:
     """Count everything that was received, each event once.
 
     Args:
         connection: In a transaction.
         fates: `FATES`.
-        policy: How much each vote counts, as for the snapshot that the fates came from.
-        origins: The origin of each source that is not of users.
+        policy: Which votes count and how much, as for the snapshot that the fates came from.
     """
-    weigh_votes(connection, policy, origins)
+    weigh_votes(connection, policy)
     connection.register("fates", fates)
     rows = connection.execute(_COUNTS).fetchall()
     return Accounts(balance(connection), [StateCount(*row) for row in rows])
 
 
-def event_state(
-    connection: Connection, event_id: str, policy: VotesConfig, origins: Mapping[str, str]
-) -> EventState | None:
+def event_state(connection: Connection, event_id: str, policy: VotePolicy) -> EventState | None:
     """Return where an event stands, or None when nothing is known of it.
 
     Args:
         connection: In a transaction.
         event_id: Its id.
-        policy: How much each vote counts.
-        origins: The origin of each source that is not of users.
+        policy: Which votes count, and how much.
     """
     known = connection.execute("SELECT 1 FROM events WHERE event_id = ?", [event_id]).fetchall()
     if not known:
         return _never_stored(connection, event_id)
-    quarantined = {
-        rater.rater_id: rater.reason for rater in weigh_votes(connection, policy, origins)
-    }
+    quarantined = {rater.rater_id: rater.reason for rater in weigh_votes(connection, policy)}
     (row,) = connection.execute(_STATE, [event_id]).fetchall()
     state, source, received_at, occurred_at, generation_id, rater_id, *about = row
     prompt_id, completion_id, superseded_by = about

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
-from thumbwheel.config import Config, VotesConfig
+from thumbwheel.config import Config, VotePolicy
 from thumbwheel.errors import BusyError, ConfigError, DataError, UnavailableError
 from thumbwheel.store import (
     Accounts,
@@ -187,17 +187,13 @@ class RemoteStore:
         with self._answer("POST", "/v1/query", json=body) as response:
             return pa.ipc.open_stream(response.content).read_all()
 
-    def event_state(
-        self, event_id: str, policy: VotesConfig, origins: Mapping[str, str]
-    ) -> EventState | None:
+    def event_state(self, event_id: str, policy: VotePolicy) -> EventState | None:
         """Return where an event stands, or None when nothing is known of it."""
-        body = _policy(policy, origins) | {"event_id": event_id}
+        body = policy.model_dump(mode="json") | {"event_id": event_id}
         with self._answer("POST", "/v1/events/state", json=body) as response:
             return None if response.content == b"null" else _parsed(response.content, EventState)
 
-    def accounts(
-        self, fates: pa.Table, policy: VotesConfig, origins: Mapping[str, str]
-    ) -> Accounts:
+    def accounts(self, fates: pa.Table, policy: VotePolicy) -> Accounts:
         """Count everything that was received, each event once, by what became of it."""
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, fates.schema) as writer:
@@ -205,19 +201,19 @@ class RemoteStore:
         with self._answer(
             "POST",
             "/v1/accounts",
-            params={"policy": json.dumps(_policy(policy, origins))},
+            params={"policy": policy.model_dump_json()},
             data=sink.getvalue().to_pybytes(),
             headers={"Content-Type": "application/vnd.apache.arrow.stream"},
         ) as response:
             return _parsed(response.content, Accounts)
 
-    def snapshot(self, path: Path, policy: VotesConfig, origins: Mapping[str, str]) -> Snapshot:
+    def snapshot(self, path: Path, policy: VotePolicy) -> Snapshot:
         """Write what raters hold at this moment to a new directory."""
         import urllib3
 
         part = path.with_name(path.name + ".part")
         shutil.rmtree(part, ignore_errors=True)
-        body = _policy(policy, origins)
+        body = policy.model_dump(mode="json")
         with self._answer("POST", "/v1/snapshot", json=body, stream=True) as response:
             snapshot = _parsed(response.headers["Thumbwheel-Snapshot"], Snapshot)
             try:
@@ -271,10 +267,6 @@ def _parsed(content: bytes | str, kind: type[_T]) -> _T:
             "the store's owner gave an answer that this Thumbwheel does not understand; "
             "install the same version on both sides"
         ) from error
-
-
-def _policy(policy: VotesConfig, origins: Mapping[str, str]) -> dict[str, Any]:
-    return {"votes": policy.model_dump(mode="json"), "origins": dict(origins)}
 
 
 def _refusal(response: "requests.Response") -> DataError | UnavailableError:

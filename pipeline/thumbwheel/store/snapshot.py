@@ -2,13 +2,13 @@
 
 import errno
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thumbwheel.config import VotesConfig
+from thumbwheel.config import VotePolicy
 from thumbwheel.errors import DiskFullError
 from thumbwheel.store.database import Connection, stream
 from thumbwheel.store.values import Snapshot
@@ -99,9 +99,7 @@ SELECT (SELECT coalesce(bit_xor(md5_number(concat_ws(
 """
 
 
-def write_snapshot(
-    connection: Connection, path: Path, policy: VotesConfig, origins: Mapping[str, str]
-) -> Snapshot:
+def write_snapshot(connection: Connection, path: Path, policy: VotePolicy) -> Snapshot:
     """Write what raters hold, within one transaction, to a new directory.
 
     The digest identifies the content: it does not depend on the order of arrival, only on who
@@ -111,14 +109,13 @@ def write_snapshot(
     Args:
         connection: In a read-only transaction.
         path: The directory; one that is there already is replaced.
-        policy: How much each vote counts.
-        origins: The origin of each source that is not of users.
+        policy: Which votes count, and how much.
 
     Raises:
         DiskFullError: There is no space left for the files.
         duckdb.Error: The store could not be read.
     """
-    quarantined = weigh_votes(connection, policy, origins)
+    quarantined = weigh_votes(connection, policy)
     connection.execute(_AGGREGATES)
     ((rated, compared, n_events, n_prompts, n_completions),) = connection.execute(
         _CONTENT

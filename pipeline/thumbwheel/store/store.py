@@ -9,7 +9,7 @@ from typing import Self
 
 import pyarrow as pa
 
-from thumbwheel.config import VotesConfig
+from thumbwheel.config import VotePolicy
 from thumbwheel.store import accounts, forgetting, letters, sources
 from thumbwheel.store.accounts import Accounts, EventState
 from thumbwheel.store.database import Connection, Database, stream
@@ -131,7 +131,7 @@ class Store:
         with self._database.reading() as connection:
             return letters.letters_behind(connection, source, after_id, limit)
 
-    def snapshot(self, path: Path, policy: VotesConfig, origins: Mapping[str, str]) -> Snapshot:
+    def snapshot(self, path: Path, policy: VotePolicy) -> Snapshot:
         """Write what raters hold to a new directory and return what is in it.
 
         The digest identifies the content: it does not depend on the order of arrival, only on who
@@ -139,34 +139,28 @@ class Store:
 
         Args:
             path: The directory; one that is there already is replaced.
-            policy: How much each vote counts.
-            origins: The origin of each source that is not of users.
+            policy: Which votes count, and how much.
 
         Raises:
             DiskFullError: There is no space left for the files.
         """
         with self._database.reading() as connection:
-            return write_snapshot(connection, path, policy, origins)
+            return write_snapshot(connection, path, policy)
 
-    def accounts(
-        self, fates: pa.Table, policy: VotesConfig, origins: Mapping[str, str]
-    ) -> Accounts:
+    def accounts(self, fates: pa.Table, policy: VotePolicy) -> Accounts:
         """Count everything that was received, each event once, by what became of it.
 
         Args:
             fates: `accounts.FATES`: what became of the rated completions.
-            policy: How much each vote counts, as for the snapshot that the fates came from.
-            origins: The origin of each source that is not of users.
+            policy: Which votes count and how much, as for the snapshot that the fates came from.
         """
         with self._database.reading() as connection:
-            return accounts.take_stock(connection, fates, policy, origins)
+            return accounts.take_stock(connection, fates, policy)
 
-    def event_state(
-        self, event_id: str, policy: VotesConfig, origins: Mapping[str, str]
-    ) -> EventState | None:
+    def event_state(self, event_id: str, policy: VotePolicy) -> EventState | None:
         """Return where an event stands, or None when nothing is known of it."""
         with self._database.reading() as connection:
-            return accounts.event_state(connection, event_id, policy, origins)
+            return accounts.event_state(connection, event_id, policy)
 
     def query(self, sql: str, *, max_rows: int, timeout_seconds: float) -> pa.Table:
         """Return the first rows of one SELECT of a user's.

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from thumbwheel.config import VotesConfig
+from thumbwheel.config import VotePolicy, VotesConfig
 from thumbwheel.events import completion_id
 from thumbwheel.store.database import Connection
 from thumbwheel.store.values import Quarantined, VoteCounts
@@ -263,9 +263,7 @@ def count_weighed(connection: Connection) -> VoteCounts:
     )
 
 
-def weigh_votes(
-    connection: Connection, policy: VotesConfig, origins: Mapping[str, str]
-) -> list[Quarantined]:
+def weigh_votes(connection: Connection, policy: VotePolicy) -> list[Quarantined]:
     """Make the temporary tables that a snapshot is written from.
 
     - `texts`: every completion by its identity `c`; `written` is the text of a correction.
@@ -276,20 +274,19 @@ def weigh_votes(
 
     Args:
         connection: In a transaction.
-        policy: Decay, budget and quarantine.
-        origins: The origin of each source that is not of users.
+        policy: Which votes count, and how much.
 
     Returns:
         The raters whose votes were left out.
     """
-    _find_latest(connection, origins)
+    _find_latest(connection, policy.origins)
     connection.execute(_TEXTS)
     connection.execute(_RATERS)
-    found = _quarantined(connection, policy)
+    found = _quarantined(connection, policy.votes)
     connection.register("quarantined", pa.table({"r": pa.array(list(found), pa.int64())}))
-    connection.execute(_BUSY, {"share": policy.max_rater_share})
+    connection.execute(_BUSY, {"share": policy.votes.max_rater_share})
     connection.execute(_WITHIN)
-    connection.execute(_WEIGHED, {"half_life": policy.half_life_days})
+    connection.execute(_WEIGHED, {"half_life": policy.votes.half_life_days})
     corrections = connection.sql(_CORRECTIONS).to_arrow_table()
     identities = [
         completion_id(prompt, text)
@@ -319,18 +316,18 @@ def _find_latest(connection: Connection, origins: Mapping[str, str]) -> None:
     connection.execute(_LATEST)
 
 
-def _quarantined(connection: Connection, policy: VotesConfig) -> dict[int, tuple[int, str]]:
+def _quarantined(connection: Connection, limits: VotesConfig) -> dict[int, tuple[int, str]]:
     """Return the votes of raters who are left out, by their numbers, and why."""
     found = {}
-    share = {"share": policy.max_rater_share}
+    share = {"share": limits.max_rater_share}
     for rater, n_votes in connection.execute(_FLOODS, share).fetchall():
         found[rater] = (n_votes, f"{n_votes:,} votes, more than five times a rater's budget")
-    if policy.burst_votes is not None:
-        limits = {"votes": policy.burst_votes, "seconds": policy.burst_seconds}
-        reason = f"{policy.burst_votes} votes within {policy.burst_seconds:g} seconds"
-        for rater, n_votes in connection.execute(_BURSTS, limits).fetchall():
+    if limits.burst_votes is not None:
+        numbers = {"votes": limits.burst_votes, "seconds": limits.burst_seconds}
+        reason = f"{limits.burst_votes} votes within {limits.burst_seconds:g} seconds"
+        for rater, n_votes in connection.execute(_BURSTS, numbers).fetchall():
             found[rater] = (n_votes, reason)
-    if policy.quarantine_constant:
+    if limits.quarantine_constant:
         for rater, n_votes, vote in connection.execute(_CONSTANT).fetchall():
             found[rater] = (n_votes, f"all {n_votes:,} votes are {vote}")
     return found

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from thumbwheel.config import SourceConfig, VotesConfig
+from thumbwheel.config import SourceConfig, VotePolicy
 from thumbwheel.conformance import ConnectorContract
 from thumbwheel.errors import SourceError, UnavailableError
 from thumbwheel.events import IDENTIFIED, EventParser, MalformedRecordError
@@ -133,7 +133,7 @@ class Reader:
         import pyarrow.parquet as pq
 
         with Store(self.path) as store:
-            snapshot = store.snapshot(self.path.with_suffix(".snapshot"), VotesConfig(), {})
+            snapshot = store.snapshot(self.path.with_suffix(".snapshot"), VotePolicy())
         rows = pq.read_table(snapshot.path / RATED_FILE).to_pylist()
         return [(row["completion"], row["n_up"], row["n_down"]) for row in rows]
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from storing import NOW, append, event, vote
 
-from thumbwheel.config import VotesConfig
+from thumbwheel.config import VotePolicy
 from thumbwheel.errors import DataError
 from thumbwheel.pairs.yields import yield_report
 from thumbwheel.process.web import BackgroundServer
@@ -19,7 +19,8 @@ from thumbwheel.store import FATES, DeadLetter, Store
 from thumbwheel.store.remote import RemoteStore
 from thumbwheel.tables import RATED
 
-POLICY = VotesConfig(max_rater_share=1, quarantine_constant=False, burst_votes=None)
+EVERY_VOTE = {"max_rater_share": 1, "quarantine_constant": False, "burst_votes": None}
+POLICY = VotePolicy(votes=EVERY_VOTE)
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 
 
@@ -33,14 +34,14 @@ def store(tmp_path):
         yield store
 
 
-def state(store, event_id, policy=POLICY, **origins):
-    found = store.event_state(event_id, policy, origins)
+def state(store, event_id, policy=POLICY):
+    found = store.event_state(event_id, policy)
     return found and found.state
 
 
-def fates_of(store, tmp_path, policy=POLICY, origins=None):
+def fates_of(store, tmp_path, policy=POLICY):
     """Return a fate for each rated completion: its own text."""
-    snapshot = store.snapshot(tmp_path / "snapshot", policy, origins or {})
+    snapshot = store.snapshot(tmp_path / "snapshot", policy)
     rated = pq.read_table(snapshot.path / "rated.parquet").select(RATED.names).cast(RATED)
     texts = [rated["completion_id"], rated["completion"]]
     return snapshot, pa.table(texts, schema=FATES)
@@ -69,7 +70,7 @@ def test_votes_are_told_apart(store):
         "early bird": "parked",
     }
     assert {event_id: state(store, event_id) for event_id in states} == states
-    early = store.event_state("early", POLICY, {})
+    early = store.event_state("early", POLICY)
     assert (early.superseded_by, early.rater_id, early.source) == ("late", "r", "s")
     assert (early.occurred_at, early.received_at) == (DAY + timedelta(hours=1), NOW)
     assert state(store, "never came") is None
@@ -130,14 +131,14 @@ def test_votes_left_out_by_policy(store):
         for number in range(5)
     ]
     append(store, *burst, event(event_id="other", rater_id="r", score=1))
-    strict = POLICY.model_copy(update={"burst_votes": 5, "burst_seconds": 10.0})
-    left_out = store.event_state("burst 3", strict, {})
+    strict = VotePolicy(votes=EVERY_VOTE | {"burst_votes": 5, "burst_seconds": 10.0})
+    left_out = store.event_state("burst 3", strict)
     assert (left_out.state, left_out.reason) == ("quarantined", "5 votes within 10 seconds")
     assert state(store, "other", strict) == "vote"
-    thrifty = POLICY.model_copy(update={"max_rater_share": 0.01})
+    thrifty = VotePolicy(votes=EVERY_VOTE | {"max_rater_share": 0.01})
     states = Counter(state(store, f"burst {number}", thrifty) for number in range(5))
     assert set(states) <= {"vote", "over budget"}
-    snapshot = store.snapshot(store._database.path.with_name("s"), thrifty, {})
+    snapshot = store.snapshot(store._database.path.with_name("s"), thrifty)
     assert states["over budget"] == snapshot.votes.over_budget
 
 
@@ -178,7 +179,7 @@ def test_what_is_no_longer_an_event(store):
     append(store, letters=[DeadLetter("f:2", raw, "not valid JSON")], cursor="2")
     assert store.expire_parked(NOW + timedelta(days=1)) == 1
     assert state(store, "lost") == "expired"
-    torn = store.event_state('torn "1"', POLICY, {})
+    torn = store.event_state('torn "1"', POLICY)
     assert (torn.state, torn.reason) == ("dead letter", "f:2: not valid JSON")
     assert state(store, "torn") is None
 
@@ -192,8 +193,9 @@ def test_a_models_vote_counts_in_comparisons_only(store, tmp_path):
         event(event_id="b", completion="b", score=-1, **judged),
         event(event_id="c", completion="c", score=1, rater_id="model"),
     )
-    _, fates = fates_of(store, tmp_path, origins={"s": "ai"})
-    counted = store.accounts(fates, POLICY, {"s": "ai"}).states
+    policy = VotePolicy(votes=EVERY_VOTE, origins={"s": "ai"})
+    _, fates = fates_of(store, tmp_path, policy)
+    counted = store.accounts(fates, policy).states
     states = {(count.state, count.fate): count.n_events for count in counted}
     assert states == {("vote", "a"): 1, ("vote", "b"): 1, ("uncompared", None): 1}
 
@@ -206,7 +208,7 @@ def test_corrections_may_decide_nothing(store, tmp_path):
         event(event_id="2", generation_id="h", completion="d", rater_id="r", correction="c"),
     )
     _, fates = fates_of(store, tmp_path)
-    (counted,) = store.accounts(fates, POLICY, {}).states
+    (counted,) = store.accounts(fates, POLICY).states
     assert (counted.state, counted.fate, counted.n_events) == ("uncompared", None, 2)
 
 
@@ -219,13 +221,13 @@ def test_an_owner_tells_the_same_over_http(store, tmp_path):
     server = BackgroundServer(make_api(owner), "127.0.0.1", 0, 1)
     try:
         with RemoteStore(server.url, "secret") as remote:
-            asked = fates, POLICY, {"s": "annotators"}
+            asked = fates, VotePolicy(votes=EVERY_VOTE, origins={"s": "annotators"})
             assert remote.accounts(*asked) == store.accounts(*asked)
             for event_id in ("a/b ?", "v", "unknown"):
-                told = remote.event_state(event_id, POLICY, {})
-                assert told == store.event_state(event_id, POLICY, {})
+                told = remote.event_state(event_id, POLICY)
+                assert told == store.event_state(event_id, POLICY)
             with pytest.raises(DataError, match="must be an Arrow stream"):
-                remote.accounts(pa.table({"completion_id": ["c"]}), POLICY, {})
+                remote.accounts(pa.table({"completion_id": ["c"]}), POLICY)
     finally:
         server.close()
 
@@ -270,13 +272,13 @@ def described(number, values):
 def test_every_event_has_one_state(tmp_path_factory, drawn, share, burst):
     """The states of random events add up to what is stored and parked, and agree one by one."""
     folder = tmp_path_factory.mktemp("store")
-    policy = VotesConfig(max_rater_share=share, burst_votes=burst)
+    policy = VotePolicy(votes={"max_rater_share": share, "burst_votes": burst})
     with Store(folder / "store.duckdb") as store:
         append(store, *(described(number, dict(values)) for number, values in enumerate(drawn)))
         snapshot, fates = fates_of(store, folder, policy)
-        accounts = store.accounts(fates, policy, {})
+        accounts = store.accounts(fates, policy)
         one_by_one = Counter(
-            store.event_state(f"e{number}", policy, {}).state for number in range(len(drawn))
+            store.event_state(f"e{number}", policy).state for number in range(len(drawn))
         )
     counted = Counter()
     for count in accounts.states:

@@ -165,7 +165,7 @@ def write_pairs(
         else:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             with stored(settings) as store, console.status("looking for one-sided prompts"):
-                snapshot = store.snapshot(scratch / "snapshot", settings.votes, settings.origins)
+                snapshot = store.snapshot(scratch / "snapshot", settings.vote_policy)
             found = one_sided_jobs(snapshot.path, modes, both=both)
         jobs = list(islice((job for job in found if job.key not in written), limit))
     print_jobs(console, jobs, len(written), endpoint_config)

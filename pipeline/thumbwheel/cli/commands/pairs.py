@@ -45,7 +45,7 @@ def show_yield(
         current_pairs(settings, display) as (_, pairing),
         stored(settings) as store,
     ):
-        accounts = store.accounts(pairing.fates, settings.votes, settings.origins)
+        accounts = store.accounts(pairing.fates, settings.vote_policy)
     report = yield_report(accounts)
     if as_json:
         sys.stdout.buffer.write(to_json(report, indent=2) + b"\n")
@@ -68,7 +68,7 @@ def explain(
     settings = load_config(config)
     console = make_console()
     with stored(settings) as store, console.status("looking"):
-        state = store.event_state(name, settings.votes, settings.origins)
+        state = store.event_state(name, settings.vote_policy)
     traces = find_traces(settings.home, name)
     if state is not None:
         print_sentence(console, describe_event(state, _fate(settings, state)))
