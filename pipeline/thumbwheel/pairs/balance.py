@@ -11,6 +11,8 @@ Array = npt.NDArray[np.float64]
 
 # Newton's method takes 10 to 20 steps; where there is no minimum it walks on for ever.
 _MAX_STEPS = 60
+# The mean of what is left at which it stops; rounding hides what is below.
+_GRADIENT = 1e-10
 # A probability of exp(-700) is still above zero.
 _LARGEST = 700.0
 # A feature is balanced when what is left is so small a share of its differences.
@@ -86,38 +88,35 @@ def balance_probabilities(differences: Array, *, min_kept: float = 0.0) -> Balan
 
 
 def _minimise(differences: Array, needed: float) -> Array | None:
-    """Return the minimiser of F; None when there is none, or it keeps less than `needed`.
+    """Return the minimiser of F; None when there is none, or it keeps less than `needed`."""
+    from scipy import optimize
 
-    Newton's method, damped by halving: F is convex and has a handful of variables.
-    """
     n, k = differences.shape
-    weights, value = np.zeros(k), 0.0
-    for _ in range(_MAX_STEPS):
+    if k == 0:
+        return np.zeros(0)
+
+    def dual(weights: Array) -> tuple[float, Array]:
         exponents = differences @ weights
-        kept = np.exp(-np.maximum(exponents, 0.0))
-        excess = kept @ differences
-        if np.all(np.abs(excess) <= 1e-9 * (kept @ np.abs(differences))):
-            break
-        curvature = np.where(exponents >= 0, kept, 0.0)
-        hessian = (differences * curvature[:, None]).T @ differences
+        lost = np.expm1(-np.maximum(exponents, 0.0))
+        value = np.sum(lost - np.minimum(exponents, 0.0))
+        return float(value) / n, -(lost + 1) @ differences / n
+
+    def curvature(weights: Array) -> Array:
+        exponents = differences @ weights
+        kept = np.where(exponents >= 0, np.exp(-np.maximum(exponents, 0.0)), 0.0)
+        hessian: Array = (differences * kept[:, None]).T @ differences / n
         # A touch of ridge, for features that say the same and for directions without curvature.
-        hessian[np.diag_indices(k)] += 1e-9 * n
-        step = np.linalg.solve(hessian, excess)
-        enough = 1e-4 * float(step @ excess)
-        while (new := _dual(differences @ (weights + step))) > value - enough:
-            step, enough = step / 2, enough / 2
-            if np.max(np.abs(step)) < 1e-12:
-                break  # rounding hides what is left to gain
-        else:
-            weights, value = weights + step, new
-            continue
-        break
+        return hessian + 1e-9 * np.eye(k)
+
+    weights: Array = optimize.minimize(
+        dual,
+        np.zeros(k),
+        method="trust-exact",
+        jac=True,
+        hess=curvature,
+        options={"gtol": _GRADIENT, "maxiter": _MAX_STEPS},
+    ).x
     kept = np.exp(-np.maximum(differences @ weights, 0.0))
     # Without a minimum the excess vanishes too, but only as fast as what is kept.
     balanced = np.abs(kept @ differences) <= _TOLERANCE * (kept @ np.abs(differences))
     return weights if np.all(balanced) and kept.sum() >= needed else None
-
-
-def _dual(exponents: Array) -> float:
-    """Return F: the sum of ψ."""
-    return float(np.sum(np.expm1(-np.maximum(exponents, 0.0)) - np.minimum(exponents, 0.0)))
