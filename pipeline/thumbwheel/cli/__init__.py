@@ -14,12 +14,14 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
-from rich.console import Console
 
 from thumbwheel.errors import InputError, ThumbwheelError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["main"]
 
@@ -47,29 +49,43 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if not debug:
         warnings.simplefilter("ignore")  # third parties' warnings are for developers
     command = typer.main.get_command(app)
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         command.main(arguments, prog_name="thumbwheel")  # ends with SystemExit
     except KeyboardInterrupt:
-        errors.print("interrupted; run the same command again and it goes on", style="yellow")
+        _make_console().print(
+            "interrupted; run the same command again and it goes on", style="yellow"
+        )
         sys.exit(130)
-    except ThumbwheelError as error:
-        if debug:
-            raise
-        errors.print("error:", style="bold red", end=" ")
-        errors.print(" ".join(str(error).split()), markup=False)
-        sys.exit(error.exit_code)
     except Exception as error:
         if debug:
             raise
-        if isinstance(error, OSError) and error.filename is not None:
-            errors.print("error:", style="bold red", end=" ")
-            errors.print(
-                f"{error.filename}: {error.strerror}; check the path and the rights on it",
-                markup=False,
-            )
-            sys.exit(InputError.exit_code)
-        errors.print("unexpected error:", style="bold red", end=" ")
-        errors.print(f"{type(error).__name__}: {' '.join(str(error).split())}", markup=False)
-        errors.print(f"{_DEBUG}=1 shows where it came from; please report it", style="dim")
+        told = _told(error)
+        if told is not None:
+            _print_error("error:", str(told))
+            sys.exit(told.exit_code)
+        _print_error("unexpected error:", f"{type(error).__name__}: {error}")
+        _make_console().print(f"{_DEBUG}=1 shows where it came from; please report it", style="dim")
     sys.exit(1)
+
+
+def _told(error: Exception) -> ThumbwheelError | None:
+    """Return what an error means to a user, or None where it is a bug."""
+    if isinstance(error, ThumbwheelError):
+        return error
+    if isinstance(error, OSError) and error.filename is not None:
+        return InputError(
+            f"{error.filename}: {error.strerror}; check the path and the rights on it"
+        )
+    return None
+
+
+def _print_error(label: str, message: str) -> None:
+    console = _make_console()
+    console.print(label, style="bold red", end=" ")
+    console.print(" ".join(message.split()), markup=False)
+
+
+def _make_console() -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)

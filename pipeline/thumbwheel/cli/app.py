@@ -1,6 +1,5 @@
 """The command line: every command under one roof."""
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -29,6 +28,8 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         typer.echo(f"thumbwheel {version('thumbwheel')}")
         raise typer.Exit
 

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thumbwheel.cli.show.progress import StageDisplay
-from thumbwheel.config import Config, PluginConfig
 from thumbwheel.errors import DataError
 
 if TYPE_CHECKING:
+    from thumbwheel.cli.show.progress import StageDisplay
+    from thumbwheel.config import Config, PluginConfig
     from thumbwheel.pairs import Pairing
     from thumbwheel.store import Snapshot, Store
     from thumbwheel.store.remote import RemoteStore
@@ -19,7 +19,7 @@ __all__ = ["current_pairs", "stored"]
 
 
 @contextmanager
-def stored(settings: Config) -> "Iterator[Store | RemoteStore]":
+def stored(settings: "Config") -> "Iterator[Store | RemoteStore]":
     """Open the store for reading, whoever holds it; it must be there."""
     from thumbwheel.store.remote import open_store
 
@@ -31,7 +31,9 @@ def stored(settings: Config) -> "Iterator[Store | RemoteStore]":
 
 @contextmanager
 def current_pairs(
-    settings: Config, display: StageDisplay, plugins: Sequence[PluginConfig] | None = None
+    settings: "Config",
+    display: "StageDisplay",
+    plugins: "Sequence[PluginConfig] | None" = None,
 ) -> "Iterator[tuple[Snapshot, Pairing]]":
     """Pair what is stored, and remember nothing of it.
 

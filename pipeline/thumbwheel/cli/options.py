@@ -1,12 +1,20 @@
-"""What every command takes, and where it prints."""
+"""What every command takes, and where it prints.
+
+Commands import what they need when they run: `--help` does without the engine, pydantic and rich's
+parts that it does not show.
+"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-__all__ = ["DEFAULT_CONFIG", "ConfigOption", "make_console"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from thumbwheel.config import Config
+
+__all__ = ["DEFAULT_CONFIG", "ConfigOption", "load_config", "make_console"]
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", help="The configuration file.", show_default=True)
@@ -14,6 +22,15 @@ ConfigOption = Annotated[
 DEFAULT_CONFIG = Path("thumbwheel.toml")
 
 
-def make_console() -> Console:
+def load_config(path: Path) -> "Config":
+    """Read and check a configuration file; see `config.load_config`."""
+    from thumbwheel.config import load_config as load
+
+    return load(path)
+
+
+def make_console(*, stderr: bool = False) -> "Console":
     """Return the console that commands print to."""
-    return Console(highlight=False)
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False)

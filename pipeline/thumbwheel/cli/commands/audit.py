@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, make_console
-from thumbwheel.config import load_config
+from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, load_config, make_console
 from thumbwheel.errors import LimitError
 
 __all__ = ["audit_commands"]

@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, make_console
-from thumbwheel.config import PluginConfig, load_config
+from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, load_config, make_console
 from thumbwheel.errors import DataError, InputError
 
 __all__ = ["cycle_commands"]
@@ -53,6 +52,7 @@ def pairs(
     from thumbwheel.cli.show.pairs import print_pairing
     from thumbwheel.cli.show.progress import StageDisplay
     from thumbwheel.cli.templates.plugin_files import plugin_use
+    from thumbwheel.config import PluginConfig
 
     settings = load_config(config)
     console = make_console()

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from thumbwheel.cli.current import stored
-from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, make_console
-from thumbwheel.config import Config, EndpointConfig, load_config
+from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, load_config, make_console
 from thumbwheel.errors import ConfigError, DataError, InputError
 
 if TYPE_CHECKING:
+    from thumbwheel.config import Config, EndpointConfig
     from thumbwheel.labelling.people import Writer
 
 __all__ = ["annotate_commands"]
@@ -181,7 +181,7 @@ def write_pairs(
     print_source(console, settings, out, "ai")
 
 
-def _endpoint_config(settings: Config) -> EndpointConfig:
+def _endpoint_config(settings: "Config") -> "EndpointConfig":
     if settings.endpoint is None:
         raise ConfigError(
             "the configuration has no [endpoint]; add one with `url` and `model`, see "
@@ -190,7 +190,7 @@ def _endpoint_config(settings: Config) -> EndpointConfig:
     return settings.endpoint
 
 
-def _writer(settings: Config, endpoint: EndpointConfig | None, stack: ExitStack) -> "Writer":
+def _writer(settings: "Config", endpoint: "EndpointConfig | None", stack: ExitStack) -> "Writer":
     from thumbwheel.labelling.endpoint import Endpoint
     from thumbwheel.labelling.people import EndpointWriter, ModelWriter
 

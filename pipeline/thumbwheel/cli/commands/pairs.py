@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from thumbwheel.cli.current import current_pairs, stored
-from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, make_console
-from thumbwheel.cli.show.progress import StageDisplay
-from thumbwheel.config import Config, load_config
+from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, load_config, make_console
 from thumbwheel.errors import DataError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from thumbwheel.config import Config
     from thumbwheel.store import EventState
 
 __all__ = ["yield_commands"]
@@ -36,10 +36,11 @@ def show_yield(
     from pydantic_core import to_json
 
     from thumbwheel.cli.show.pairs import print_yield
+    from thumbwheel.cli.show.progress import StageDisplay
     from thumbwheel.pairs.yields import yield_report
 
     settings = load_config(config)
-    console = Console(stderr=True, highlight=False) if as_json else make_console()
+    console = make_console(stderr=as_json)
     with (
         StageDisplay(console) as display,
         current_pairs(settings, display) as (_, pairing),
@@ -78,14 +79,16 @@ def explain(
         print_trace(console, trace, name)
 
 
-def _fate(settings: Config, state: "EventState") -> str | None:
+def _fate(settings: "Config", state: "EventState") -> str | None:
     """Return what becomes of the completion that an event speaks about, where that matters."""
     import pyarrow.compute as pc
+
+    from thumbwheel.cli.show.progress import StageDisplay
 
     if state.state not in ("vote", "correction", "answer"):
         return None
     with (
-        StageDisplay(Console(stderr=True, highlight=False)) as display,
+        StageDisplay(make_console(stderr=True)) as display,
         current_pairs(settings, display) as (_, pairing),
     ):
         fates = pairing.fates
@@ -94,16 +97,17 @@ def _fate(settings: Config, state: "EventState") -> str | None:
     return fate
 
 
-def _explain_current_pair(settings: Config, console: Console, name: str) -> None:
+def _explain_current_pair(settings: "Config", console: "Console", name: str) -> None:
     """Explain a pair that is in no dataset yet."""
     import pyarrow.compute as pc
 
     from thumbwheel.cli.show.pairs import print_pair
+    from thumbwheel.cli.show.progress import StageDisplay
     from thumbwheel.pairs import votes_on
     from thumbwheel.pairs.lineage import lineage_table
 
     with (
-        StageDisplay(Console(stderr=True, highlight=False)) as display,
+        StageDisplay(make_console(stderr=True)) as display,
         current_pairs(settings, display) as (snapshot, pairing),
     ):
         for table in (pairing.pairs, pairing.dropped):
@@ -174,7 +178,8 @@ def export(
 
 
 @contextmanager
-def _opened(settings: Config, source: str, console: Console) -> Iterator[_Source]:
+def _opened(settings: "Config", source: str, console: "Console") -> Iterator[_Source]:
+    from thumbwheel.cli.show.progress import StageDisplay
     from thumbwheel.cycle.trace import find_dataset
     from thumbwheel.pairs import votes_on
     from thumbwheel.pairs.dataset import write_dataset

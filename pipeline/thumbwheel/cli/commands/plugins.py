@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, make_console
-from thumbwheel.config import PluginConfig, load_config
+from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, load_config, make_console
 from thumbwheel.errors import InputError, PluginError
 
 __all__ = ["plugin_commands"]
@@ -74,6 +73,7 @@ def check(
     """
     from thumbwheel.cli.show.plugins import print_outcomes
     from thumbwheel.cli.templates.plugin_files import plugin_use
+    from thumbwheel.config import PluginConfig
     from thumbwheel.conformance.plugins import run_checks
 
     config = PluginConfig(use=plugin_use(plugin), options=_options(option or ()))

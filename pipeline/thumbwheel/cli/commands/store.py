@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from thumbwheel.cli.current import stored
-from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, make_console
-from thumbwheel.config import load_config
+from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, load_config, make_console
 from thumbwheel.errors import BusyError, InputError
 
 __all__ = ["store_commands"]
@@ -48,14 +47,12 @@ def serve(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
     Meanwhile every other command asks this process, by itself.
     """
-    from rich.console import Console
-
     from thumbwheel.plugin.host import isolated_plugins
     from thumbwheel.serve import serve as run
     from thumbwheel.serve.logs import configure_logs
 
     settings = load_config(config)
-    errors = Console(stderr=True, highlight=False)
+    errors = make_console(stderr=True)
     if errors.is_terminal:
         errors.print(
             "Starting. `thumbwheel status` in another terminal shows what comes in; Ctrl-C stops."
