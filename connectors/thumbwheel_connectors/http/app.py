@@ -20,13 +20,12 @@ from starlette.routing import Route
 
 from thumbwheel_connectors.http.auth import Gatekeeper
 from thumbwheel_connectors.http.events import Kind, parse_body, to_lines
-from thumbwheel_connectors.http.openapi import MAX_BATCH, describe, docs_page
+from thumbwheel_connectors.http.openapi import MAX_BATCH, MAX_KEY, describe, docs_page
 from thumbwheel_connectors.http.writer import GroupCommit
 
 __all__ = ["make_app"]
 
 _MAX_HELD_BYTES = 128 * 1024 * 1024
-_MAX_KEY = 256
 _ROUTING = {
     404: "there is nothing at this path; events go to /v1/feedback and /v1/generations, see /docs",
     405: "events are sent with POST, see /docs",
@@ -178,9 +177,9 @@ def _too_large(max_body_bytes: int) -> HTTPException:
 def _request_key(headers: Headers) -> str | None:
     """Return what is the same when a request is sent again, if the sender says so."""
     key = headers.get("webhook-id") or headers.get("idempotency-key")
-    if key is not None and not (key.isascii() and key.isprintable() and len(key) <= _MAX_KEY):
+    if key is not None and not (key.isascii() and key.isprintable() and len(key) <= MAX_KEY):
         raise HTTPException(
-            400, f"the id in the header must be at most {_MAX_KEY} printable ASCII characters"
+            400, f"the id in the header must be at most {MAX_KEY} printable ASCII characters"
         )
     return key
 

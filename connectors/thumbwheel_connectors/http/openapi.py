@@ -1,70 +1,27 @@
-"""What the receiver says about itself: the OpenAPI document, and a page that needs no network."""
+"""What the receiver says about itself: the OpenAPI document, and a page that needs no network.
+
+What an event may hold is described by what validates it; the routes, which are Starlette's, by
+hand.
+"""
 
 import html
 import json
+import re
 from typing import Any
 
-__all__ = ["MAX_BATCH", "describe", "docs_page"]
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+
+from thumbwheel.events.wire import WireEvent
+
+__all__ = ["MAX_BATCH", "MAX_KEY", "describe", "docs_page"]
 
 MAX_BATCH = 1000
 """The most events in a request."""
 
+MAX_KEY = 256
+"""The longest name of a request, in characters."""
 
-def _text(description: str) -> dict[str, Any]:
-    return {"type": ["string", "null"], "description": description}
-
-
-_MESSAGE = {
-    "role": {"type": "string", "examples": ["user"]},
-    "content": _text("null only beside tool_calls."),
-    "name": _text("Who speaks, or which tool."),
-    "tool_call_id": _text("The call that a tool's message answers."),
-    "tool_calls": {
-        "type": ["array", "null"],
-        "items": {"type": "object"},
-        "description": "As in OpenAI's chat format.",
-    },
-}
-
-
-_EVENT = {
-    "event_id": _text(
-        "Identity of the event; one that comes again is ignored. Without it, the header webhook-id "
-        "or Idempotency-Key names the event, else its content does."
-    ),
-    "generation_id": _text(
-        "Identity of the answer. Needed when the vote comes in another event than the answer."
-    ),
-    "prompt": {
-        "description": "What the model was asked: text, or chat messages.",
-        "anyOf": [
-            {"type": "string"},
-            {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Message"}},
-            {"type": "null"},
-        ],
-    },
-    "completion": _text("What the model answered."),
-    "model_version": _text("What produced it."),
-    "score": {
-        "type": ["number", "null"],
-        "minimum": -1,
-        "maximum": 1,
-        "description": "The vote; a thumb is +1 or -1. null is no vote.",
-    },
-    "withdrawn": {
-        "type": ["boolean", "null"],
-        "description": "true takes the rater's earlier vote back.",
-    },
-    "rater_id": _text("Who voted. Without it, every vote is a rater of its own."),
-    "comment": _text("The rater's words."),
-    "correction": _text("The rater's own better answer."),
-    "comparison_id": _text("Ties the votes of one side-by-side choice."),
-    "occurred_at": {
-        "type": ["string", "number", "null"],
-        "description": "ISO 8601, or seconds or milliseconds since 1970.",
-    },
-    "metadata": {"type": ["object", "null"], "description": "Kept as it is."},
-}
 
 _GENERATION_EXAMPLE = {
     "event_id": "gen-7f3a",
@@ -130,17 +87,8 @@ def describe(max_body_bytes: int) -> dict[str, Any]:
             },
         },
         "components": {
-            "schemas": {
-                "Message": {
-                    "type": "object",
-                    "required": ["role"],
-                    "properties": _MESSAGE,
-                },
-                "Event": {
-                    "type": "object",
-                    "description": "An answer, a vote on one, or both. Other keys are ignored.",
-                    "properties": _EVENT,
-                },
+            "schemas": _event_schemas()
+            | {
                 "Accepted": {
                     "type": "object",
                     "required": ["accepted"],
@@ -168,6 +116,25 @@ def describe(max_body_bytes: int) -> dict[str, Any]:
     }
 
 
+class _Schemas(GenerateJsonSchema):
+    """Schemas under plain names: `Event` for `WireEvent`."""
+
+    def normalize_name(self, name: str) -> str:
+        return re.sub("_?Wire", "", super().normalize_name(name))
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        return False
+
+
+def _event_schemas() -> dict[str, Any]:
+    """Return the schemas of the event format, by name."""
+    event = TypeAdapter(WireEvent).json_schema(
+        ref_template="#/components/schemas/{model}", schema_generator=_Schemas
+    )
+    schemas: dict[str, Any] = {"Event": event, **event.pop("$defs")}
+    return {name: schema | {"title": name} for name, schema in schemas.items()}
+
+
 def _operation(name: str, summary: str, example: dict[str, Any]) -> dict[str, Any]:
     event = {"$ref": "#/components/schemas/Event"}
     batch = {"type": "array", "minItems": 1, "maxItems": MAX_BATCH, "items": event}
@@ -180,8 +147,10 @@ def _operation(name: str, summary: str, example: dict[str, Any]) -> dict[str, An
             {
                 "name": "Idempotency-Key",
                 "in": "header",
-                "schema": {"type": "string", "maxLength": 256},
-                "description": "Names the events that have no event_id; the same in a retry.",
+                "schema": {"type": "string", "maxLength": MAX_KEY},
+                "description": (
+                    "Names the events without event_id, as webhook-id does; the same in a retry."
+                ),
             }
         ],
         "requestBody": {

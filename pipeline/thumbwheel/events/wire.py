@@ -2,6 +2,7 @@
 
 Every event is validated by pydantic. Lists fail at their first wrong element, so that a record of
 millions of wrong ones costs no more than any other. Unions try text first: nearly all values are.
+What is said of a key here is what the HTTP receiver tells its senders.
 """
 
 import re
@@ -79,10 +80,11 @@ def _integer_id(value: object) -> str:
     raise PydanticCustomError("id", "Input should be a text or an integer of at most 128 bits")
 
 
+_Moment = Annotated[datetime, PlainValidator(_moment, json_schema_input_type=str | float)]
 _TEXT_FIRST = Field(union_mode="left_to_right")
 _Id = Annotated[
     Annotated[str, Field(strict=True, min_length=1, max_length=1000)]
-    | Annotated[str, PlainValidator(_integer_id)],
+    | Annotated[str, PlainValidator(_integer_id, json_schema_input_type=int)],
     _TEXT_FIRST,
 ]
 
@@ -127,23 +129,36 @@ class WireMessage(TypedDict):
 _Messages = Annotated[list[WireMessage], Field(min_length=1, fail_fast=True)]
 
 
-@with_config(ConfigDict(extra="ignore"))
+@with_config(ConfigDict(extra="ignore", use_attribute_docstrings=True))
 class WireEvent(TypedDict):
     """Thumbwheel's own event format. Unknown keys are ignored; null means absent."""
 
     event_id: NotRequired[_Id | None]
+    """Identity of the event; one that comes again is ignored. Without it, its content names it."""
     generation_id: NotRequired[_Id | None]
+    """Identity of the answer. Needed when the vote comes in another event than the answer."""
     prompt: NotRequired[Annotated[StrictStr | _Messages, _TEXT_FIRST] | None]
+    """What the model was asked: text, or chat messages."""
     completion: NotRequired[_Text | None]
+    """What the model answered."""
     model_version: NotRequired[_Id | None]
+    """What produced it."""
     rater_id: NotRequired[_Id | None]
+    """Who voted. Without it, every vote is a rater of its own."""
     score: NotRequired[Annotated[float, Field(ge=-1, le=1, strict=True)] | None]
+    """The vote; a thumb is +1 or -1. null is no vote."""
     withdrawn: NotRequired[StrictBool | None]
+    """true takes the rater's earlier vote back."""
     comment: NotRequired[StrictStr | None]
+    """The rater's words."""
     correction: NotRequired[StrictStr | None]
+    """The rater's own better answer."""
     comparison_id: NotRequired[_Id | None]
-    occurred_at: NotRequired[Annotated[datetime, PlainValidator(_moment)] | None]
+    """Ties the votes of one side-by-side choice."""
+    occurred_at: NotRequired[_Moment | None]
+    """ISO 8601, or seconds or milliseconds since 1970."""
     metadata: NotRequired[dict[str, Any] | None]
+    """Kept as it is."""
 
 
 # The adapter's own methods only pass their arguments on.

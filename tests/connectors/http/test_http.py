@@ -233,6 +233,7 @@ def test_the_openapi_document_is_right(url):
     schemas = document["components"]["schemas"]
     assert set(schemas["Event"]["properties"]) == set(WireEvent.__annotations__)
     assert set(schemas["Message"]["properties"]) == set(WireMessage.__annotations__)
+    assert all(key["description"] for key in schemas["Event"]["properties"].values())
 
 
 def test_the_page_for_people_needs_no_network(url):
