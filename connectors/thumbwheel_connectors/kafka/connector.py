@@ -130,7 +130,7 @@ class KafkaConnector:
         from kafka import KafkaConsumer
         from kafka.errors import KafkaError
 
-        from thumbwheel_connectors.kafka.records import DecodedRecords
+        from thumbwheel_connectors.kafka.records import decode_quickly
 
         # It logs every failed attempt as an error; what matters is raised.
         if (log := logging.getLogger("kafka")).level == logging.NOTSET:
@@ -175,8 +175,7 @@ class KafkaConnector:
             raise why_silent(
                 self.bootstrap_servers, self.security_protocol, settings.get("ssl_context")
             ) from error
-        # kafka-python has no setting for it.
-        consumer._fetcher.PartitionRecords = DecodedRecords
+        decode_quickly(consumer)
         return consumer
 
     def _security_settings(self) -> dict[str, Any]:

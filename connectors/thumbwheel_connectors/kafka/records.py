@@ -1,11 +1,13 @@
 """Records of Kafka, decoded by aiokafka's extension module.
 
 kafka-python fetches, and tells which batches count. Its own decoder of records is Python, and takes
-most of the time that its consumer does.
+most of the time that its consumer does. It has no setting for another one, so what is private to it
+is used here and nowhere else: the consumer's `_fetcher`, a batch's `_buffer`, and the methods that
+`DecodedRecords` overrides or calls. Its version is therefore held below the next minor one.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiokafka.record.default_records import DefaultRecordBatch
 from kafka.consumer.fetcher import Fetcher
@@ -13,10 +15,18 @@ from kafka.errors import CorruptRecordError
 
 from thumbwheel_connectors.kafka.errors import named
 
-__all__ = ["DecodedRecords"]
+if TYPE_CHECKING:
+    from kafka import KafkaConsumer
+
+__all__ = ["DecodedRecords", "decode_quickly"]
 
 # Before it, every message was a batch of its own; kafka-python reads those.
 _BATCH_FORMAT = 2
+
+
+def decode_quickly(consumer: "KafkaConsumer") -> None:
+    """Let a consumer hand out `DecodedRecords`."""
+    consumer._fetcher.PartitionRecords = DecodedRecords  # noqa: SLF001
 
 
 class DecodedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
@@ -54,7 +64,7 @@ class DecodedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
 
 def _decoded(partition: Any, batch: Any) -> Iterator[Any]:
     try:
-        yield from DefaultRecordBatch(bytes(batch._buffer))
+        yield from DefaultRecordBatch(bytes(batch._buffer))  # noqa: SLF001
     except Exception as error:
         # Each codec fails in its own way.
         raise _corrupt(partition, batch, " ".join(map(str, error.args))) from error
