@@ -10,12 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from thumbwheel.pairs.chunks import DROPPED, UNPAIRED, ChunkPairs
+from thumbwheel.store.scratch import open_scratch
 from thumbwheel.tables import COMPARISONS, PAIRS, RATED
 
 __all__ = ["CandidateFiles", "CandidateWriter", "prompt_digests", "whole_prompts"]
@@ -30,20 +30,24 @@ _MADE_BY = "made_by.json"
 _DIGEST = """
 SELECT prompt_id, bit_xor(digest) AS digest FROM (
     SELECT prompt_id, hash(completion_id, n_up, n_down, score, model_version) AS digest
-    FROM read_parquet($rated)
+    FROM rated
     UNION ALL
     SELECT prompt_id, hash(chosen_id, rejected_id, n_for, n_against, origin)
-    FROM read_parquet($comparisons)
+    FROM comparisons
 ) GROUP BY prompt_id
 """
 
 
-def prompt_digests(rated: Path, comparisons: Path) -> pa.Table:
-    """Return (prompt_id, digest) of a snapshot's files: what a prompt's pairs follow from."""
-    with duckdb.connect() as connection:
-        return connection.sql(
-            _DIGEST, params={"rated": str(rated), "comparisons": str(comparisons)}
-        ).to_arrow_table()
+def prompt_digests(rated: Path, comparisons: Path, folder: Path) -> pa.Table:
+    """Return (prompt_id, digest) of a snapshot's files: what a prompt's pairs follow from.
+
+    Args:
+        rated: Parquet of `tables.RATED`.
+        comparisons: Parquet of `tables.COMPARISONS`.
+        folder: What does not fit in memory is spilled there.
+    """
+    with open_scratch(folder, rated=rated, comparisons=comparisons) as scratch:
+        return scratch.table(_DIGEST)
 
 
 class CandidateFiles:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 from thumbwheel.measures.style import difference
 from thumbwheel.pairs.candidates import CandidateFiles
 from thumbwheel.store import VOTES_FILE
+from thumbwheel.store.scratch import open_scratch
 from thumbwheel.tables import VOTES
 
 __all__ = ["Evidence", "prompts_of", "style_of", "votes_about", "votes_on"]
@@ -22,7 +22,7 @@ __all__ = ["Evidence", "prompts_of", "style_of", "votes_about", "votes_on"]
 # hash of 64 bits would only make them one for the caps.
 _VOTES_ABOUT = """
 SELECT about.number AS completion_id, hash(rater) AS rater, score, weight
-FROM read_parquet($votes) AS votes JOIN about USING (completion_id)
+FROM votes JOIN about USING (completion_id)
 ORDER BY completion_id, rater, score
 """
 
@@ -40,15 +40,21 @@ class Evidence:
     votes: pa.Table
 
 
-def votes_about(votes: Path, candidates: pa.Table) -> Evidence:
-    """Return the votes of a snapshot's file that speak about candidates."""
+def votes_about(votes: Path, candidates: pa.Table, folder: Path) -> Evidence:
+    """Return the votes of a snapshot's file that speak about candidates.
+
+    Args:
+        votes: Parquet of `tables.VOTES`.
+        candidates: With `chosen_id` and `rejected_id`.
+        folder: What does not fit in memory is spilled there.
+    """
     sides = [candidates[name].combine_chunks() for name in ("chosen_id", "rejected_id")]
     encoded = pa.chunked_array(sides, pa.string()).dictionary_encode().combine_chunks()
     known = encoded.dictionary
-    with duckdb.connect() as connection:
-        numbers = pa.array(np.arange(len(known)))
-        connection.register("about", pa.table({"completion_id": known, "number": numbers}))
-        about = connection.sql(_VOTES_ABOUT, params={"votes": str(votes)}).to_arrow_table()
+    numbers = pa.array(np.arange(len(known)))
+    with open_scratch(folder, votes=votes) as scratch:
+        scratch.add("about", pa.table({"completion_id": known, "number": numbers}))
+        about = scratch.table(_VOTES_ABOUT)
     for number, name in enumerate(("chosen_id", "rejected_id")):
         part = encoded.indices.slice(number * len(candidates), len(candidates)).cast(pa.int64())
         candidates = candidates.set_column(candidates.column_names.index(name), name, part)

@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from thumbwheel.measures.near_duplicates import cluster_prompts
+from thumbwheel.store.scratch import open_scratch
 from thumbwheel.tables import COMPARISONS, RATED
 
 __all__ = ["merge_near_duplicates"]
+
+_PROMPTS = "SELECT prompt_id, any_value(prompt) AS prompt FROM rated GROUP BY ALL"
 
 # The smallest identity stands for its cluster.
 _RENAMED = """
@@ -18,14 +20,14 @@ SELECT prompt_id, min(prompt_id) OVER (PARTITION BY cluster_id) AS merged_id FRO
 
 _RATED = """
 SELECT rated.* REPLACE (merged_id AS prompt_id, prompts.prompt AS prompt)
-FROM read_parquet($rated) AS rated JOIN renamed USING (prompt_id)
+FROM rated JOIN renamed USING (prompt_id)
      JOIN prompts ON prompts.prompt_id = merged_id
 ORDER BY merged_id, completion_id
 """
 
 _COMPARISONS = """
-SELECT compared.* REPLACE (merged_id AS prompt_id)
-FROM read_parquet($comparisons) AS compared JOIN renamed USING (prompt_id)
+SELECT comparisons.* REPLACE (merged_id AS prompt_id)
+FROM comparisons JOIN renamed USING (prompt_id)
 ORDER BY merged_id, chosen_id, rejected_id
 """
 
@@ -44,27 +46,19 @@ def merge_near_duplicates(
     Returns:
         The new files of rated completions and of comparisons.
     """
-    with duckdb.connect() as connection:
-        files = {"rated": str(rated), "comparisons": str(comparisons)}
-        prompts = connection.sql(
-            "SELECT prompt_id, any_value(prompt) AS prompt FROM read_parquet($rated) GROUP BY ALL",
-            params={"rated": files["rated"]},
-        ).to_arrow_table()
+    written = folder / "merged_rated.parquet", folder / "merged_comparisons.parquet"
+    with open_scratch(folder, rated=rated, comparisons=comparisons) as scratch:
+        prompts = scratch.table(_PROMPTS)
         clusters = cluster_prompts(prompts["prompt"], threshold)
-        connection.register("prompts", prompts)
-        connection.register(
+        scratch.add("prompts", prompts)
+        scratch.add(
             "clusters", pa.table({"prompt_id": prompts["prompt_id"], "cluster_id": clusters})
         )
-        connection.execute(f"CREATE TEMP TABLE renamed AS {_RENAMED}")
-        written = []
-        for name, query, schema in (
-            ("rated", _RATED, RATED),
-            ("comparisons", _COMPARISONS, COMPARISONS),
+        scratch.add("renamed", scratch.table(_RENAMED))
+        for path, query, schema in zip(
+            written, (_RATED, _COMPARISONS), (RATED, COMPARISONS), strict=True
         ):
-            path = folder / f"merged_{name}.parquet"
-            rows = connection.sql(query, params={name: files[name]}).to_arrow_reader()
             with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-                for batch in rows:
+                for batch in scratch.batches(query):
                     writer.write_table(pa.Table.from_batches([batch]).cast(schema))
-            written.append(path)
-    return written[0], written[1]
+    return written

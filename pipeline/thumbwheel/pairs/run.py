@@ -28,6 +28,7 @@ from thumbwheel.pairs.ray_tasks import pair_with_ray
 from thumbwheel.pairs.split import SplitMemory
 from thumbwheel.plugin.host import Plugins
 from thumbwheel.store import COMPARISONS_FILE, RATED_FILE, VOTES_FILE
+from thumbwheel.store.scratch import room_in
 from thumbwheel.tables import PAIRS, VOTES
 
 __all__ = ["DRAWN", "Pairing", "chunk_runner", "pair_snapshot"]
@@ -161,6 +162,7 @@ def pair_snapshot(
 
     Raises:
         ConfigError: A feature to balance is unknown.
+        DiskFullError: There is no space left for the candidates.
         PluginError: A screen failed, or every plugin that makes pairs.
     """
     for name in config.balance:
@@ -184,7 +186,7 @@ def pair_snapshot(
     reasons[failed.to_numpy(zero_copy_only=False)] = "its plugin failed"
     style = style_of(files, config.balance)
     evidence = (
-        votes_about(snapshot / VOTES_FILE, candidates)
+        votes_about(snapshot / VOTES_FILE, candidates, work)
         if config.caps_raters
         else Evidence(candidates, VOTES.empty_table())
     )
@@ -221,21 +223,22 @@ def _candidates(
     """Write the candidates of every prompt: anew, or as they were where nothing has changed."""
     rated, comparisons = snapshot / RATED_FILE, snapshot / COMPARISONS_FILE
     old = CandidateFiles(earlier) if earlier else None
-    with CandidateWriter(work) as writer:
-        if config.across_near_duplicates:
-            rated, comparisons = merge_near_duplicates(
-                rated, comparisons, config.near_duplicate, work
-            )
-        digests = prompt_digests(rated, comparisons)
-        merged = config.near_duplicate if config.across_near_duplicates else None
-        made_by = repr((version("thumbwheel"), plugins.infos, merged))
-        known = old.unchanged(digests, made_by) if old else pa.array([], pa.string())
-        if old and len(known):
-            for part in old.of_prompts(known):
-                writer.add(part)
-        for done, chunk in runner(whole_prompts(rated, comparisons, known), plugins):
-            writer.add(chunk)
-            progress(done)
-    if not plugins.failed:
-        writer.finish(digests, made_by)
+    with room_in(work):
+        with CandidateWriter(work) as writer:
+            if config.across_near_duplicates:
+                rated, comparisons = merge_near_duplicates(
+                    rated, comparisons, config.near_duplicate, work
+                )
+            digests = prompt_digests(rated, comparisons, work)
+            merged = config.near_duplicate if config.across_near_duplicates else None
+            made_by = repr((version("thumbwheel"), plugins.infos, merged))
+            known = old.unchanged(digests, made_by) if old else pa.array([], pa.string())
+            if old and len(known):
+                for part in old.of_prompts(known):
+                    writer.add(part)
+            for done, chunk in runner(whole_prompts(rated, comparisons, known), plugins):
+                writer.add(chunk)
+                progress(done)
+        if not plugins.failed:
+            writer.finish(digests, made_by)
     return CandidateFiles(work)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import duckdb
 import pyarrow as pa
@@ -22,15 +22,23 @@ from thumbwheel.errors import BusyError, DataError, DiskFullError, UnavailableEr
 from thumbwheel.store.faults import explain, explain_opening, is_fatal
 from thumbwheel.store.migrations import migrate
 
-__all__ = ["Connection", "Database", "remove_store", "stream", "tune"]
+__all__ = [
+    "CONFIG",
+    "LOCKS",
+    "Connection",
+    "Database",
+    "quoted",
+    "remove_store",
+    "stream",
+    "tune",
+]
 
-Connection: TypeAlias = Any
-"""A `duckdb.DuckDBPyConnection`."""
+Connection: TypeAlias = duckdb.DuckDBPyConnection
 
 MEMORY_LIMIT = "3GB"
 """What DuckDB may hold in memory; beyond it, it spills to a folder beside the file."""
 
-_CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 
 # Checkpoints are made between two batches only (see `Store.append`): one that DuckDB makes by
 # itself may fail after the commit that caused it has succeeded. Texts are packed with Zstandard: a
@@ -43,7 +51,7 @@ SET GLOBAL force_compression = 'zstd';
 """
 
 # No SQL, a user's least of all, reaches files, the network or settings.
-_LOCKS = """
+LOCKS = """
 SET GLOBAL python_enable_replacements = false;
 SET GLOBAL enable_external_access = false;
 SET GLOBAL lock_configuration = true;
@@ -69,7 +77,7 @@ class Database:
         self.epoch = 0
         self._changed = threading.Condition()
         self._borrowed: set[Connection] = set()
-        self._connection: Connection = None
+        self._connection: Connection | None = None
         self._claim = path.resolve()
         with _open_files_lock:
             # DuckDB would hand out the same database twice within a process.
@@ -225,10 +233,10 @@ class Database:
         try:
             if self.epoch == 0 and not self.path.exists():
                 _make(self.path)
-            connection = duckdb.connect(str(self.path), config=_CONFIG)
+            connection = duckdb.connect(str(self.path), config=CONFIG)
             try:
                 tune(connection)
-                connection.execute(_LOCKS)
+                connection.execute(LOCKS)
                 migrate(connection, self.path)
             except BaseException:
                 connection.close()
@@ -267,7 +275,7 @@ def _make(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
             fresh = Path(folder) / path.name
-            with duckdb.connect(str(fresh), config=_CONFIG) as connection:
+            with duckdb.connect(str(fresh), config=CONFIG) as connection:
                 migrate(connection, path)
                 connection.execute("CHECKPOINT")
             _put(fresh, path)
@@ -284,6 +292,11 @@ def _put(fresh: Path, path: Path) -> None:
         pass  # another process was faster
     except OSError:
         fresh.rename(path)  # a file system without hard links
+
+
+def quoted(path: Path) -> str:
+    """Return a path as a literal of SQL."""
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 def stream(connection: Connection, query: str, rows: int) -> Iterator[pa.RecordBatch]:

@@ -17,7 +17,14 @@ from thumbwheel.errors import (
     UnavailableError,
 )
 
-__all__ = ["explain", "explain_opening", "first_line", "is_about_store", "is_fatal"]
+__all__ = [
+    "explain",
+    "explain_opening",
+    "explain_scratch",
+    "first_line",
+    "is_about_store",
+    "is_fatal",
+]
 
 _DAMAGE = (
     "corrupt",
@@ -26,6 +33,9 @@ _DAMAGE = (
     "not a valid duckdb database file",
     "serialization error",
 )
+
+# DuckDB spills no more than was free when it began.
+_FULL = ("no space left on device", "max_temp_directory_size")
 
 
 def first_line(error: BaseException) -> str:
@@ -50,7 +60,7 @@ def is_about_store(error: duckdb.Error) -> bool:
 def explain(error: duckdb.Error, path: Path) -> ThumbwheelError | None:
     """Return what a failed operation means, or None for a mistake in Thumbwheel's own SQL."""
     text, line = str(error).casefold(), first_line(error)
-    if "no space left on device" in text:
+    if any(words in text for words in _FULL):
         return DiskFullError(
             f"there is no space left for the store {path}; free some, then what could not be "
             "stored is read again"
@@ -87,3 +97,15 @@ def explain_opening(error: duckdb.Error, path: Path) -> ThumbwheelError:
     if isinstance(meaning, DamagedStoreError | DiskFullError):
         return meaning
     return DataError(f"the store {path} cannot be opened: {line}")
+
+
+def explain_scratch(error: duckdb.Error, folder: Path) -> ThumbwheelError | None:
+    """Return what a failed SELECT beside the store means, or None for a mistake in its SQL."""
+    text, line = str(error).casefold(), first_line(error)
+    if any(words in text for words in _FULL):
+        return DiskFullError(f"there is no space left in {folder}; free some, then run again")
+    if text.startswith("out of memory"):
+        return UnavailableError(f"the work in {folder} has reached its memory limit ({line})")
+    if is_fatal(error) or text.startswith("io error"):
+        return UnavailableError(f"a file could not be read or written ({line}); run again")
+    return None

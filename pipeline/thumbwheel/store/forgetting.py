@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from thumbwheel.events import completion_id
-from thumbwheel.store.database import Connection, stream, tune
+from thumbwheel.store.database import Connection, quoted, stream, tune
 from thumbwheel.store.forgotten import Subject, names_in
 from thumbwheel.store.migrations import migrate
 from thumbwheel.store.verify import verify
@@ -222,9 +222,9 @@ def written_without(old: Path, fresh: Path, subject: Subject) -> Iterator[None]:
     """
     with duckdb.connect() as connection:
         tune(connection)
-        connection.execute(f"SET temp_directory = {_quoted(fresh.with_name(fresh.name + '.tmp'))}")
-        connection.execute(f"ATTACH {_quoted(old)} AS old (READ_ONLY)")
-        connection.execute(f"ATTACH {_quoted(fresh)} AS fresh")
+        connection.execute(f"SET temp_directory = {quoted(fresh.with_name(fresh.name + '.tmp'))}")
+        connection.execute(f"ATTACH {quoted(old)} AS old (READ_ONLY)")
+        connection.execute(f"ATTACH {quoted(fresh)} AS fresh")
         connection.execute("USE fresh")
         migrate(connection, fresh)
         connection.execute("USE old")
@@ -275,7 +275,3 @@ def _naming(subject: Subject, generations: Collection[str]) -> Callable[[bytes],
 def _rows(connection: Connection, query: str) -> Iterator[tuple[Any, ...]]:
     for batch in stream(connection, query, _ROWS):
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
-
-
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
