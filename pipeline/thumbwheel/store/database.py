@@ -38,7 +38,10 @@ Connection: TypeAlias = duckdb.DuckDBPyConnection
 MEMORY_LIMIT = "3GB"
 """What DuckDB may hold in memory; beyond it, it spills to a folder beside the file."""
 
-CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
 
 # Checkpoints are made between two batches only (see `Store.append`): one that DuckDB makes by
 # itself may fail after the commit that caused it has succeeded. Texts are packed with Zstandard: a
@@ -222,14 +225,14 @@ class Database:
         self._changed.wait_for(lambda: self._closed or not (self._dead and self._borrowed))
         if self._closed:
             raise UnavailableError(f"the store {self.path} is closed; open it again")
-        if self._dead:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-            self._open()
-        return self._connection
+        if self._connection is not None and not self._dead:
+            return self._connection
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        return self._open()
 
-    def _open(self) -> None:
+    def _open(self) -> Connection:
         try:
             if self.epoch == 0 and not self.path.exists():
                 _make(self.path)
@@ -246,6 +249,7 @@ class Database:
         self._connection = connection
         self._dead = False
         self.epoch += 1
+        return connection
 
     def _release(self) -> None:
         with _open_files_lock:
