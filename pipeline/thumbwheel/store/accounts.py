@@ -15,7 +15,7 @@ from thumbwheel.config import VotePolicy
 from thumbwheel.store.database import Connection
 from thumbwheel.store.sources import balance
 from thumbwheel.store.values import SourceCounts
-from thumbwheel.store.votes import weigh_votes
+from thumbwheel.store.votes import WeighedVotes
 
 __all__ = [
     "FATES",
@@ -96,7 +96,7 @@ class EventState:
     reason: str | None = None
 
 
-# Over the tables that `weigh_votes` makes. Of an event that both votes and corrects, the vote is
+# Over the tables of `WeighedVotes`. Of an event that both votes and corrects, the vote is
 # told when it counts, and else the correction.
 _CLASSIFIED = """
 WITH counted AS (
@@ -169,18 +169,16 @@ WHERE contains(raw::VARCHAR, $needle::BLOB::VARCHAR) ORDER BY id DESC LIMIT 1
 """
 
 
-def take_stock(connection: Connection, fates: pa.Table, policy: VotePolicy) -> Accounts:
+def take_stock(weighed: WeighedVotes, fates: pa.Table) -> Accounts:
     """Count everything that was received, each event once.
 
     Args:
-        connection: In a transaction.
+        weighed: By the same policy as for the snapshot that the fates came from.
         fates: `FATES`.
-        policy: Which votes count and how much, as for the snapshot that the fates came from.
     """
-    weigh_votes(connection, policy)
-    connection.register("fates", fates)
-    rows = connection.execute(_COUNTS).fetchall()
-    return Accounts(balance(connection), [StateCount(*row) for row in rows])
+    weighed.connection.register("fates", fates)
+    rows = weighed.connection.execute(_COUNTS).fetchall()
+    return Accounts(balance(weighed.connection), [StateCount(*row) for row in rows])
 
 
 def event_state(connection: Connection, event_id: str, policy: VotePolicy) -> EventState | None:
@@ -194,8 +192,9 @@ def event_state(connection: Connection, event_id: str, policy: VotePolicy) -> Ev
     known = connection.execute("SELECT 1 FROM events WHERE event_id = ?", [event_id]).fetchall()
     if not known:
         return _never_stored(connection, event_id)
-    quarantined = {rater.rater_id: rater.reason for rater in weigh_votes(connection, policy)}
-    (row,) = connection.execute(_STATE, [event_id]).fetchall()
+    weighed = WeighedVotes(connection, policy)
+    quarantined = {rater.rater_id: rater.reason for rater in weighed.quarantined}
+    (row,) = weighed.connection.execute(_STATE, [event_id]).fetchall()
     state, source, received_at, occurred_at, generation_id, rater_id, *about = row
     prompt_id, completion_id, superseded_by = about
     return EventState(

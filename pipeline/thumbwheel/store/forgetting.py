@@ -151,7 +151,8 @@ WHERE database_name = 'old' AND sequence_name = 'dead_letter_ids'
 def find(connection: Connection, subject: Subject) -> Found:
     """Return what the store holds of a rater or a generation.
 
-    It leaves temporary tables of what goes: `going`, `letters_gone` and `expired_gone`.
+    It leaves temporary tables of what goes: `going` (arrival, is_whole: of a generation that goes
+    whole), `letters_gone` (id) and `expired_gone` (event_id).
 
     Args:
         connection: In a transaction, or one of its own.

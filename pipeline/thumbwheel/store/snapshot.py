@@ -8,11 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thumbwheel.config import VotePolicy
 from thumbwheel.errors import DiskFullError
-from thumbwheel.store.database import Connection, stream
+from thumbwheel.store.database import stream
 from thumbwheel.store.values import Snapshot
-from thumbwheel.store.votes import count_weighed, weigh_votes
+from thumbwheel.store.votes import SCORE_ONE, WEIGHT_ONE, WeighedVotes
 from thumbwheel.tables import COMPARISONS, RATED, VOTES
 
 __all__ = ["COMPARISONS_FILE", "RATED_FILE", "VOTES_FILE", "write_snapshot"]
@@ -23,9 +22,12 @@ VOTES_FILE = "votes.parquet"
 
 _ROWS_PER_GROUP = 16_384
 
+_VOTE_ONE = 2 * SCORE_ONE * WEIGHT_ONE
+"""A whole vote's weight times the distance from one end of the scores to the other."""
+
 # When a rater judged the same text several times, the votes are averaged: one rater, one voice.
 # A vote of a model counts in its comparison only.
-_AGGREGATES = """
+_AGGREGATES = f"""
 CREATE TEMP TABLE rated AS
 WITH per_rater AS (
     SELECT c, score, weight FROM votes WHERE origin <> 'ai' AND key NOT IN (FROM said_again)
@@ -34,14 +36,15 @@ WITH per_rater AS (
     FROM votes WHERE origin <> 'ai' AND key IN (FROM said_again) GROUP BY c, r
 ),
 voted AS (
-    SELECT c, sum(weight * (1000000000 + score)) AS up, sum(weight * (1000000000 - score)) AS down
+    SELECT c, sum(weight * ({SCORE_ONE} + score)) AS up,
+           sum(weight * ({SCORE_ONE} - score)) AS down
     FROM per_rater GROUP BY c
 ),
 compared AS (
     SELECT c FROM (SELECT c FROM judged UNION SELECT other FROM judged) ANTI JOIN voted USING (c)
 ),
 all_rated AS (
-    SELECT c, (up / 2e15)::DOUBLE AS n_up, (down / 2e15)::DOUBLE AS n_down,
+    SELECT c, up / {_VOTE_ONE} AS n_up, down / {_VOTE_ONE} AS n_down,
            ((up - down) / (up + down))::DOUBLE AS score FROM voted
     UNION ALL
     SELECT c, 0, 0, 0 FROM compared
@@ -57,7 +60,7 @@ SELECT one.p,
        origin
 FROM judged JOIN texts AS one USING (c) JOIN texts AS two ON two.c = other
 WHERE one.p = two.p;
-"""
+"""  # noqa: S608 - no user text: numbers only
 
 _RATED_ROWS = """
 SELECT identity(p) AS prompt_id, identity(c) AS completion_id, prompt,
@@ -72,11 +75,12 @@ SELECT identity(p) AS prompt_id, identity(chosen) AS chosen_id, identity(rejecte
 FROM compared ORDER BY p, chosen, rejected
 """
 
-_VOTE_ROWS = """
+_VOTE_ROWS = f"""
 WITH several AS (SELECT p FROM rated GROUP BY p HAVING count(*) > 1),
 paired AS (SELECT c FROM rated SEMI JOIN several USING (p)),
 about AS (
-    SELECT arrival, c, score / 1e9 AS score, weight / 1e6 AS weight, comparison_id, occurred_at
+    SELECT arrival, c, score / {SCORE_ONE} AS score, weight / {WEIGHT_ONE} AS weight,
+           comparison_id, occurred_at
     FROM votes SEMI JOIN paired USING (c)
     UNION ALL
     SELECT arrival, c, 1.0, 1.0, comparison_id, occurred_at
@@ -86,7 +90,7 @@ SELECT identity(c) AS completion_id,
        coalesce('rater:' || rater_id, 'event:' || event_id) AS rater, event_id,
        about.score, weight, about.comparison_id, about.occurred_at
 FROM events JOIN about USING (arrival)
-"""
+"""  # noqa: S608
 
 _CONTENT = """
 SELECT (SELECT coalesce(bit_xor(md5_number(concat_ws(
@@ -99,7 +103,7 @@ SELECT (SELECT coalesce(bit_xor(md5_number(concat_ws(
 """
 
 
-def write_snapshot(connection: Connection, path: Path, policy: VotePolicy) -> Snapshot:
+def write_snapshot(weighed: WeighedVotes, path: Path) -> Snapshot:
     """Write what raters hold, within one transaction, to a new directory.
 
     The digest identifies the content: it does not depend on the order of arrival, only on who
@@ -107,15 +111,14 @@ def write_snapshot(connection: Connection, path: Path, policy: VotePolicy) -> Sn
     same version of Arrow.
 
     Args:
-        connection: In a read-only transaction.
+        weighed: Of a read-only transaction; `rated` and `compared` are put beside its tables.
         path: The directory; one that is there already is replaced.
-        policy: Which votes count, and how much.
 
     Raises:
         DiskFullError: There is no space left for the files.
         duckdb.Error: The store could not be read.
     """
-    quarantined = weigh_votes(connection, policy)
+    connection = weighed.connection
     connection.execute(_AGGREGATES)
     ((rated, compared, n_events, n_prompts, n_completions),) = connection.execute(
         _CONTENT
@@ -135,8 +138,8 @@ def write_snapshot(connection: Connection, path: Path, policy: VotePolicy) -> Sn
             raise
         raise DiskFullError(f"there is no space left for the snapshot {path}") from error
     digest = f"{rated ^ (compared * 3) % 2**128:032x}"
-    votes = count_weighed(connection)
-    return Snapshot(path, digest, n_events, n_prompts, n_completions, votes, quarantined)
+    counts = weighed.counts()
+    return Snapshot(path, digest, n_events, n_prompts, n_completions, counts, weighed.quarantined)
 
 
 def _write(batches: Iterator[pa.RecordBatch], path: Path, schema: pa.Schema) -> None:

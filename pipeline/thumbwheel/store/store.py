@@ -28,7 +28,7 @@ from thumbwheel.store.values import (
     VoteCounts,
 )
 from thumbwheel.store.verify import verify
-from thumbwheel.store.votes import count_votes
+from thumbwheel.store.votes import WeighedVotes, count_votes
 
 __all__ = ["Store"]
 
@@ -145,7 +145,7 @@ class Store:
             DiskFullError: There is no space left for the files.
         """
         with self._database.reading() as connection:
-            return write_snapshot(connection, path, policy)
+            return write_snapshot(WeighedVotes(connection, policy), path)
 
     def accounts(self, fates: pa.Table, policy: VotePolicy) -> Accounts:
         """Count everything that was received, each event once, by what became of it.
@@ -155,7 +155,7 @@ class Store:
             policy: Which votes count and how much, as for the snapshot that the fates came from.
         """
         with self._database.reading() as connection:
-            return accounts.take_stock(connection, fates, policy)
+            return accounts.take_stock(WeighedVotes(connection, policy), fates)
 
     def event_state(self, event_id: str, policy: VotePolicy) -> EventState | None:
         """Return where an event stands, or None when nothing is known of it."""

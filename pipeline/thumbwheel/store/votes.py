@@ -15,12 +15,13 @@ from thumbwheel.events import completion_id
 from thumbwheel.store.database import Connection
 from thumbwheel.store.values import Quarantined, VoteCounts
 
-__all__ = ["count_votes", "count_weighed", "weigh_votes"]
+__all__ = ["SCORE_ONE", "WEIGHT_ONE", "WeighedVotes", "count_votes"]
 
-_WEIGHT_ONE = 1_000_000
-"""A whole vote: weights are summed as integers, because sums of floats depend on their order."""
+WEIGHT_ONE = 1_000_000
+"""A whole vote: weights are in millionths, because sums of floats depend on their order."""
 
-_SCORE_ONE = 1_000_000_000
+SCORE_ONE = 1_000_000_000
+"""A thumb up: scores are in billionths, for the same reason."""
 
 # Texts are named by their identities, as numbers of 128 bits (`p` a prompt, `c` a completion),
 # raters by a number `r` (below zero without a rater's id: each such vote is its own rater), and
@@ -171,10 +172,10 @@ SELECT * FROM kept SEMI JOIN busy USING (r) WHERE origin <> 'users';
 _WEIGHED = f"""
 CREATE TEMP TABLE votes AS
 WITH newest AS (SELECT date_trunc('day', max(occurred_at)) + INTERVAL 1 DAY AS day FROM within)
-SELECT * EXCLUDE (score), round(score * {_SCORE_ONE})::BIGINT AS score,
-       greatest(1, coalesce(round({_WEIGHT_ONE} * pow(2,
+SELECT * EXCLUDE (score), round(score * {SCORE_ONE})::BIGINT AS score,
+       greatest(1, coalesce(round({WEIGHT_ONE} * pow(2,
            -date_diff('second', occurred_at, (SELECT day FROM newest)) / (86400.0 * $half_life)
-       )), {_WEIGHT_ONE}))::BIGINT AS weight
+       )), {WEIGHT_ONE}))::BIGINT AS weight
 FROM within;
 """  # noqa: S608
 
@@ -203,7 +204,7 @@ FROM corrections JOIN texts ON texts.c = corrected
 WHERE corrections.c NOT IN (SELECT c FROM texts) GROUP BY corrections.c;
 CREATE TEMP TABLE corrected AS
 SELECT c, corrected, r, arrival, occurred_at, 'correction:' || event_id AS comparison_id,
-       {_WEIGHT_ONE} AS weight
+       {WEIGHT_ONE} AS weight
 FROM corrections WHERE c <> corrected;
 """  # noqa: S608
 
@@ -237,8 +238,8 @@ per_rater AS (
     FROM judgements GROUP BY r, c, other, origin
 )
 SELECT c, other, min(origin) AS origin,
-       sum(round(weight * (1 + preferred))::BIGINT) / {2 * _WEIGHT_ONE} AS n_first,
-       sum(round(weight * (1 - preferred))::BIGINT) / {2 * _WEIGHT_ONE} AS n_second
+       sum(round(weight * (1 + preferred))::BIGINT) / {2 * WEIGHT_ONE} AS n_first,
+       sum(round(weight * (1 - preferred))::BIGINT) / {2 * WEIGHT_ONE} AS n_second
 FROM per_rater GROUP BY c, other HAVING bool_or(preferred <> 0);
 """  # noqa: S608
 
@@ -250,43 +251,71 @@ def count_votes(connection: Connection) -> VoteCounts:
     return VoteCounts(*row)
 
 
-def count_weighed(connection: Connection) -> VoteCounts:
-    """Return what became of the votes that `weigh_votes` has weighed."""
-    (row,) = connection.execute(_COUNTS).fetchall()
-    ((quarantined, left_out),) = connection.execute(_LEFT_OUT).fetchall()
-    counts = VoteCounts(*row)
-    return replace(
-        counts,
-        counted=counts.counted - left_out,
-        quarantined=quarantined,
-        over_budget=left_out - quarantined,
-    )
+class WeighedVotes:
+    """The votes that count, as temporary tables of a transaction; there is one in each.
 
+    `p` and `c` are the identities of a prompt and of a completion as numbers, which the macro
+    `identity` writes out; `r` is a rater's number, below zero where the vote bears no rater's id;
+    `arrival` leads to the event. Scores are in billionths (`SCORE_ONE`), weights in millionths
+    (`WEIGHT_ONE`) of a vote. These tables are for others to read:
 
-def weigh_votes(connection: Connection, policy: VotePolicy) -> list[Quarantined]:
-    """Make the temporary tables that a snapshot is written from.
-
-    - `texts`: every completion by its identity `c`; `written` is the text of a correction.
-    - `votes`: the votes that count, with `score` in billionths and `weight` in millionths.
-    - `said_again`: the keys of votes beside which the same rater has others on the same text.
-    - `corrected`: which text a rater put in the place of which.
-    - `judged`: every two texts of a prompt that somebody compared, and how many for which.
+    - `answers` (generation_id, p, c, model_version, occurred_at, event_id, arrival): what each
+      generation answered.
+    - `texts` (c, p, model_version, arrival, written): every completion; `written` is the text of a
+      correction that nobody answered, and `arrival` leads to its prompt then.
+    - `numbered_raters` (rater_id, r).
+    - `quarantined` (r): the raters whose votes are left out.
+    - `latest_again` (generation_id, r, comparison_id, arrival, ...): the latest word of raters who
+      have several votes on a text; `said_again` (key) tells which of the votes are such.
+    - `votes` (arrival, c, r, score, weight, occurred_at, comparison_id, origin, key): what counts.
+    - `corrections` (arrival, c, corrected, r, ...): the latest correction of each rater, and
+      `corrected` (arrival, c, corrected, r, occurred_at, comparison_id, weight): those that put
+      another text, `c`, in the place of the answer's, `corrected`.
+    - `judged` (c, other, origin, n_first, n_second): every two texts that somebody compared, and
+      how many votes, as fractions, are for the first and the second.
 
     Args:
         connection: In a transaction.
         policy: Which votes count, and how much.
 
-    Returns:
-        The raters whose votes were left out.
+    Attributes:
+        connection: Sees the tables.
+        quarantined: The raters whose votes were left out, and why.
     """
-    _find_latest(connection, policy.origins)
-    connection.execute(_TEXTS)
-    connection.execute(_RATERS)
-    found = _quarantined(connection, policy.votes)
-    connection.register("quarantined", pa.table({"r": pa.array(list(found), pa.int64())}))
-    connection.execute(_BUSY, {"share": policy.votes.max_rater_share})
-    connection.execute(_WITHIN)
-    connection.execute(_WEIGHED, {"half_life": policy.votes.half_life_days})
+
+    def __init__(self, connection: Connection, policy: VotePolicy) -> None:
+        self.connection = connection
+        _find_latest(connection, policy.origins)
+        connection.execute(_TEXTS)
+        connection.execute(_RATERS)
+        found = _quarantined(connection, policy.votes)
+        connection.register("quarantined", pa.table({"r": pa.array(list(found), pa.int64())}))
+        connection.execute(_BUSY, {"share": policy.votes.max_rater_share})
+        connection.execute(_WITHIN)
+        connection.execute(_WEIGHED, {"half_life": policy.votes.half_life_days})
+        connection.register("told_corrections", _identified(connection))
+        connection.execute(_WRITTEN)
+        connection.execute(_JUDGED)
+        names = connection.sql(_NAMES).fetchall()
+        self.quarantined = sorted(
+            (Quarantined(name, *found[r]) for r, name in names), key=lambda rater: rater.rater_id
+        )
+
+    def counts(self) -> VoteCounts:
+        """Return what became of the stored votes."""
+        (row,) = self.connection.execute(_COUNTS).fetchall()
+        ((quarantined, left_out),) = self.connection.execute(_LEFT_OUT).fetchall()
+        counts = VoteCounts(*row)
+        return replace(
+            counts,
+            counted=counts.counted - left_out,
+            quarantined=quarantined,
+            over_budget=left_out - quarantined,
+        )
+
+
+def _identified(connection: Connection) -> pa.Table:
+    """Return the corrections with the identities of their texts, which SQL cannot compute."""
     corrections = connection.sql(_CORRECTIONS).to_arrow_table()
     identities = [
         completion_id(prompt, text)
@@ -294,14 +323,7 @@ def weigh_votes(connection: Connection, policy: VotePolicy) -> list[Quarantined]
             corrections["prompt_id"].to_pylist(), corrections["correction"].to_pylist(), strict=True
         )
     ]
-    connection.register(
-        "told_corrections",
-        corrections.append_column("completion_id", pa.array(identities, pa.string())),
-    )
-    connection.execute(_WRITTEN)
-    connection.execute(_JUDGED)
-    names = connection.sql(_NAMES).fetchall()
-    return sorted((Quarantined(name, *found[r]) for r, name in names), key=lambda q: q.rater_id)
+    return corrections.append_column("completion_id", pa.array(identities, pa.string()))
 
 
 def _find_latest(connection: Connection, origins: Mapping[str, str]) -> None:
