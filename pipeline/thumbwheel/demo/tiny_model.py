@@ -152,7 +152,8 @@ def _train_model(
         optimizer.step()
         schedule.step()
         progress(done, steps)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def _batch(tokenizer: "PreTrainedTokenizerFast", turns: Turns) -> "dict[str, torch.Tensor]":

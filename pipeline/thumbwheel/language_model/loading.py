@@ -132,7 +132,8 @@ def load_base(path: Path) -> LoadedBase:
             "instruction-tuned variant of the model"
         )
     try:
-        model, loading = AutoModelForCausalLM.from_pretrained(
+        # With `output_loading_info` it returns two things, which its types do not know.
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             path,
             local_files_only=True,
             trust_remote_code=False,
@@ -140,6 +141,7 @@ def load_base(path: Path) -> LoadedBase:
             dtype=torch.bfloat16 if half else torch.float32,
             output_loading_info=True,
         )
+        model, loading = loaded
     except Exception as error:
         raise ModelError(
             f"cannot load the model in {path}: {_first_line(error)}; "

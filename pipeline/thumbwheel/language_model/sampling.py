@@ -11,7 +11,7 @@ from transformers import LogitsProcessor, TopPLogitsWarper
 __all__ = ["GumbelSampler"]
 
 
-class GumbelSampler(LogitsProcessor):  # type: ignore[misc]
+class GumbelSampler(LogitsProcessor):
     """Turns the most likely token into a sample: adds Gumbel noise to the scaled logits.
 
     With G independent and standard Gumbel, argmax(logits / temperature + G) is a sample from

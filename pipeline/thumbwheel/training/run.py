@@ -54,9 +54,10 @@ def train(job: TrainJob, progress: Progress | None = None) -> TrainResult:
     job.out_dir.mkdir(parents=True, exist_ok=True)
     checkpoints = checkpoint_dir(job)
     progress = progress or (lambda step, total, loss: None)
+    max_length = min(job.config.max_length, base.context_length)
     try:
         with without_migration_warnings():
-            trainer = _build(job, base, pairs, checkpoints, progress)
+            trainer = _build(job, base, pairs, checkpoints, progress, max_length)
             _run(trainer, last_checkpoint(checkpoints))
             adapter = _write_adapter(trainer.model, job)
     except TrainingError:
@@ -71,7 +72,7 @@ def train(job: TrainJob, progress: Progress | None = None) -> TrainResult:
         seconds=time.monotonic() - started,
         n_pairs=len(used),
         n_dropped=pairs.num_rows - len(used),
-        n_truncated=_count_truncated(used, trainer.args.max_length),
+        n_truncated=_count_truncated(used, max_length),
         peak_memory=_peak_memory(),
         # The trainer's own summary is wrong after a resumption; its log is restored.
         metrics=next(entry for entry in reversed(trainer.state.log_history) if "loss" in entry),
@@ -92,7 +93,12 @@ def _read_pairs(path: Path) -> pa.Table:
 
 
 def _build(
-    job: TrainJob, base: LoadedBase, pairs: pa.Table, checkpoints: Path, progress: Progress
+    job: TrainJob,
+    base: LoadedBase,
+    pairs: pa.Table,
+    checkpoints: Path,
+    progress: Progress,
+    max_length: int,
 ) -> "Trainer":
     # Imported here and not above, since these take seconds to import.
     import datasets
@@ -104,7 +110,6 @@ def _build(
     encode_prompts(base, rich_prompts(pairs))
     datasets.disable_progress_bars()
     logging.getLogger("trl").setLevel(logging.ERROR)
-    max_length = min(job.config.max_length, base.context_length)
     try:
         trainer = Trainer(
             progress=progress,

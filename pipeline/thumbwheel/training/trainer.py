@@ -6,6 +6,7 @@ Imports torch, transformers and trl: only `train` imports this module, when it i
 from pathlib import Path
 from typing import Any
 
+import datasets
 import torch
 from peft import LoraConfig
 from transformers import (
@@ -24,8 +25,10 @@ from thumbwheel.training.job import Progress
 __all__ = ["Trainer", "lora_config", "trainer_arguments"]
 
 
-class Trainer(DPOTrainer):  # type: ignore[misc]
+class Trainer(DPOTrainer):
     """`DPOTrainer` that stops at the first loss that is not finite, and reports to `progress`."""
+
+    train_dataset: datasets.Dataset
 
     def __init__(self, *, progress: Progress, **kwargs: Any) -> None:
         super().__init__(callbacks=[_Report(progress)], **kwargs)
@@ -38,7 +41,7 @@ class Trainer(DPOTrainer):  # type: ignore[misc]
         Raises:
             TrainingError: The loss is NaN or infinite. The optimizer has not stepped on it.
         """
-        loss: torch.Tensor = super().training_step(*args, **kwargs)
+        loss: torch.Tensor = super().training_step(*args, **kwargs)  # type: ignore[no-untyped-call]
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss became {loss.item()} at step {self.state.global_step + 1}; "
@@ -53,7 +56,7 @@ class Trainer(DPOTrainer):  # type: ignore[misc]
         """Tell nobody: TRL would report the model's kind and the machine to a server."""
 
 
-class _Report(TrainerCallback):  # type: ignore[misc]
+class _Report(TrainerCallback):
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 
@@ -85,7 +88,7 @@ def trainer_arguments(config: TrainingConfig, output_dir: Path, *, max_length: i
     return DPOConfig(
         output_dir=str(output_dir),
         beta=config.beta,
-        loss_type=config.loss_type,
+        loss_type=list[str](config.loss_type),
         loss_weights=config.loss_weights,
         learning_rate=config.learning_rate,
         num_train_epochs=config.num_train_epochs,

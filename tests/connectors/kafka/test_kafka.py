@@ -8,7 +8,7 @@ from thumbwheel.events.parallel import Parsing
 from thumbwheel.ingest import SourcePipeline
 from thumbwheel.plugin import PluginManager
 from thumbwheel.store import Store
-from thumbwheel_connectors import kafka as kafka_module
+from thumbwheel_connectors.kafka import connector as kafka_module
 from thumbwheel_connectors.kafka.connector import KafkaConnector
 
 pytestmark = pytest.mark.filterwarnings(FORGOTTEN_SOCKETS)

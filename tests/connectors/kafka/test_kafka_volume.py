@@ -8,7 +8,7 @@ import pytest
 from brokers import FORGOTTEN_SOCKETS, free_port, front, tansu, values
 
 from thumbwheel.types import Lag
-from thumbwheel_connectors import kafka as kafka_module
+from thumbwheel_connectors.kafka import connector as kafka_module
 from thumbwheel_connectors.kafka.connector import KafkaConnector
 
 MIB = 1 << 20
