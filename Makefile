@@ -53,7 +53,7 @@ define install
 endef
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(call install,.)
+	$(call install,.[train])
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(call install,.[dev])

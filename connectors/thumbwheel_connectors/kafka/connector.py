@@ -4,7 +4,7 @@ import logging
 import os
 import re
 import ssl
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -65,6 +65,8 @@ class KafkaConnector:
         ssl_certfile: The client's certificate (PEM).
         ssl_keyfile: The client's private key (PEM, not encrypted).
     """
+
+    needs_extra: ClassVar[str] = "kafka"
 
     topics: Annotated[
         tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")], ...],

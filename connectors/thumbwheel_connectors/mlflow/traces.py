@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, replace
 from dataclasses import dataclass as plain_dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -44,6 +44,8 @@ class MLflowConnector(RatingOptions):
         withdrawn: See `RatingOptions`.
         scale: See `RatingOptions`.
     """
+
+    needs_extra: ClassVar[str] = "mlflow"
 
     tracking_uri: str
     experiment: str

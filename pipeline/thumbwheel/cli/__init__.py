@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from thumbwheel.errors import InputError, ThumbwheelError
+from thumbwheel.extras import explain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,6 +73,8 @@ def _told(error: Exception) -> ThumbwheelError | None:
     """Return what an error means to a user, or None where it is a bug."""
     if isinstance(error, ThumbwheelError):
         return error
+    if isinstance(error, ModuleNotFoundError):
+        return explain(error)
     if isinstance(error, OSError) and error.filename is not None:
         return InputError(
             f"{error.filename}: {error.strerror}; check the path and the rights on it"

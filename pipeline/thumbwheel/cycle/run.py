@@ -18,6 +18,7 @@ from thumbwheel.events import content_id
 from thumbwheel.evidence.evaluation import Evaluation, evaluate
 from thumbwheel.evidence.gate import decide
 from thumbwheel.evidence.review import evidence_card, evidence_page
+from thumbwheel.extras import require
 from thumbwheel.ingest import ingest_all
 from thumbwheel.language_model import AdaptedModel, load_base, model_digest
 from thumbwheel.pairs import Pairing, chunk_runner, pair_snapshot, votes_on
@@ -60,7 +61,9 @@ def run_cycle(config: Config, plugins: Plugins, observer: Observer) -> CycleRepo
         DataError: There are no pairs to train on, or none to evaluate on.
         UnavailableError: MLflow or a source does not answer.
         TrainingError: Training diverged.
+        InputError: What it needs is not installed; nothing was done.
     """
+    _require_installed(config)
     config.home.mkdir(parents=True, exist_ok=True)
     busy = f"another cycle is running on {config.home}; wait until it has finished"
     with only_one(config.home / "cycle.lock", busy):
@@ -88,6 +91,14 @@ def run_cycle(config: Config, plugins: Plugins, observer: Observer) -> CycleRepo
         for failure in plugins.cycle_finished(report):
             observer.warn(failure)
         return report
+
+
+def _require_installed(config: Config) -> None:
+    """Say at once what is missing, and not when everything has been read and paired."""
+    require("train", by="training")
+    require("mlflow", by="recording what was trained")
+    if config.pairs.runner == "ray":
+        require("ray", by='`pairs.runner = "ray"`')
 
 
 def _unfinished(home: Path, shape: str, champion: str | None) -> CycleJournal | None:

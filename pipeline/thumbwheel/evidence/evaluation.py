@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from sacrebleu.metrics import BLEU
 
 from thumbwheel.config import EvaluationConfig
 from thumbwheel.errors import DataError, PluginError
@@ -209,6 +208,8 @@ def self_bleu(texts: Sequence[str]) -> list[float]:
     Zhu et al. 2018 (arXiv 1802.01886, section 3.3), with sacrebleu's sentence BLEU. In large sets
     the references are the next 100 texts.
     """
+    from sacrebleu.metrics import BLEU
+
     metric = BLEU(effective_order=True)
     doubled = [*texts, *texts]
     reach = min(len(texts) - 1, _MAX_REFERENCES)

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from thumbwheel.config import Config, PluginConfig
 from thumbwheel.errors import ConfigError, UnavailableError
+from thumbwheel.extras import require
 from thumbwheel.pairs.chunks import ChunkPairs, Chunks, pair_chunk
 from thumbwheel.plugin.host import IsolatedPlugins, Plugins
 
@@ -129,13 +130,9 @@ def _running() -> Iterator[Any]:
     here = _CLUSTER not in os.environ
     for name, value in (_QUIET | (_LOOPBACK if here else {})).items():
         os.environ.setdefault(name, value)
-    try:
-        import ray
-    except ImportError as error:
-        raise ConfigError(
-            '`pairs.runner` is "ray", and Ray is not installed; `pip install "thumbwheel[ray]"`, '
-            'or set it to "local"'
-        ) from error
+    require("ray", by='`pairs.runner = "ray"`', error=ConfigError)
+    import ray
+
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if here:
         options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}

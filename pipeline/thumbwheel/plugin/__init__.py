@@ -13,6 +13,7 @@ from thumbwheel.plugin.loading import (
     installed,
     load_connector,
     load_mapping,
+    needed_extra,
     option_infos,
 )
 from thumbwheel.plugin.plugins import HOOKS, PluginInfo, PluginManager
@@ -28,5 +29,6 @@ __all__ = [
     "installed",
     "load_connector",
     "load_mapping",
+    "needed_extra",
     "option_infos",
 ]

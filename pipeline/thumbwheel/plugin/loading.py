@@ -16,8 +16,9 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import is_pydantic_dataclass
 
 from thumbwheel.config import SourceConfig, describe_errors
-from thumbwheel.errors import ConfigError, PluginError
+from thumbwheel.errors import ConfigError, InputError, PluginError
 from thumbwheel.events.mapping import RecordMapping
+from thumbwheel.extras import require
 from thumbwheel.types import Connector
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "installed",
     "load_connector",
     "load_mapping",
+    "needed_extra",
     "option_infos",
 ]
 
@@ -94,6 +96,11 @@ def load_mapping(source: SourceConfig, base_dir: Path) -> RecordMapping | None:
     options = {key: value for key, value in options.items() if key != "use"}
     mapping: RecordMapping = configure(points[name].load(), options, who, base_dir, ConfigError)
     return mapping
+
+
+def needed_extra(cls: type) -> str | None:
+    """Return the extra of Thumbwheel that a built-in plugin or connector needs to be used."""
+    return getattr(cls, "needs_extra", None)
 
 
 def option_infos(cls: type) -> list[OptionInfo]:
@@ -166,7 +173,7 @@ def _hash(path: Path) -> str:
 
 
 def configure(
-    cls: type, options: Mapping[str, Any], who: str, base_dir: Path, error_type: type[Exception]
+    cls: type, options: Mapping[str, Any], who: str, base_dir: Path, error_type: type[InputError]
 ) -> Any:
     """Return an instance of a pydantic dataclass, its options checked."""
     if not (dataclasses.is_dataclass(cls) and is_pydantic_dataclass(cls)):
@@ -181,6 +188,8 @@ def configure(
             raise error_type(
                 f"{who}: unknown option {name!r}{_did_you_mean(name, names)}; its options: {known}"
             )
+    if extra := needed_extra(cls):
+        require(extra, by=who, error=error_type)
     try:
         return TypeAdapter(cls).validate_python(dict(options), context={"base_dir": base_dir})
     except ValidationError as error:

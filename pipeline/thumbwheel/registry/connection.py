@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from thumbwheel.errors import ConfigError, ThumbwheelError, UnavailableError
+from thumbwheel.extras import require
 
 __all__ = ["SETTINGS", "Connection", "check_database", "is_outage"]
 
@@ -141,6 +142,7 @@ def is_outage(error: Exception) -> bool:
 
 
 def _import_mlflow() -> Any:
+    require("mlflow")
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     with warnings.catch_warnings():

@@ -1,10 +1,9 @@
 """The hook: which columns of an event hold texts, and how they are put back."""
 
 import functools
-import importlib.util
 import json
 from collections.abc import Callable
-from typing import Annotated, AnyStr, Literal, get_args
+from typing import Annotated, AnyStr, ClassVar, Literal, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -55,8 +54,10 @@ class Redact:
         model: A spaCy model that finds names: an installed package, or the path of a pipeline.
 
     Raises:
-        PluginError: Presidio or the model is not installed, or names are asked for without a model.
+        PluginError: The model is not installed, or names are asked for without a model.
     """
+
+    needs_extra: ClassVar[str] = "redact"
 
     entities: tuple[Kind, ...] | None = None
     secrets: bool = True
@@ -64,10 +65,6 @@ class Redact:
     model: str | None = None
 
     def __post_init__(self) -> None:
-        if importlib.util.find_spec("presidio_analyzer") is None:
-            raise PluginError(
-                "redact: Presidio is not installed; run `pip install 'thumbwheel[redact]'`"
-            )
         if self.model is not None:
             check_model(self.model)
         elif names := [kind for kind in self.entities or () if kind in NAMES]:

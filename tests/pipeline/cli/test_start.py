@@ -29,6 +29,7 @@ def test_what_shows_little_imports_little(argument, tmp_path):
     assert "thumbwheel.cli.app" in loaded
     engine = {name for name in loaded if name.startswith("thumbwheel.")}
     assert {name for name in engine if not name.startswith("thumbwheel.cli")} <= {
-        "thumbwheel.errors"
+        "thumbwheel.errors",
+        "thumbwheel.extras",
     }
     assert not loaded & {"pyarrow", "numpy", "duckdb", "scipy", "requests", "pluggy"}

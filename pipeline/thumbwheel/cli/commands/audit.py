@@ -35,9 +35,11 @@ def audit(
     from thumbwheel.cli.show.audit import print_audit
     from thumbwheel.cli.show.progress import StageDisplay
     from thumbwheel.evidence.audit import audit_page, audit_pairs
+    from thumbwheel.extras import require
     from thumbwheel.store import RATED_FILE, VOTES_FILE
     from thumbwheel.tables import PAIRS
 
+    require("audit", by="the audit")
     settings = load_config(config)
     console = make_console()
     with (

@@ -111,8 +111,10 @@ def ui(
 ) -> None:
     """Open MLflow on a cycle's page, until Ctrl-C."""
     from thumbwheel.cycle.journal import find_report
+    from thumbwheel.extras import require
     from thumbwheel.registry import open_registry, serve
 
+    require("mlflow")
     settings = load_config(config)
     _, report = find_report(settings.home, cycle)
     if report.model_version is None:
@@ -160,8 +162,10 @@ def demo(
     from thumbwheel.cycle.run import NothingNew, run_cycle
     from thumbwheel.demo.prepare import prepare_demo
     from thumbwheel.demo.world import WorldOptions
+    from thumbwheel.extras import require
     from thumbwheel.plugin.host import isolated_plugins
 
+    require("train", by="the demo")
     options = WorldOptions(
         seed=seed,
         noise=noise,

@@ -54,6 +54,7 @@ def sample(
     """
     from thumbwheel.cli.show.labelling import print_drawn, print_tasks
     from thumbwheel.cli.show.progress import StageDisplay
+    from thumbwheel.extras import require
     from thumbwheel.labelling.people import (
         GeneratedLog,
         draw_prompts,
@@ -65,6 +66,7 @@ def sample(
 
     settings = load_config(config)
     endpoint = _endpoint_config(settings) if written_by == "endpoint" else None
+    require("audit", "scikit-learn", by="drawing prompts")
     tasks_file = out / "tasks.jsonl"
     if tasks_file.exists():
         raise InputError(f"{tasks_file} is there already; give another folder")
@@ -77,6 +79,8 @@ def sample(
         print_drawn(console, drawn, estimate(drawn), endpoint, hourly_rate)
         if dry_run:
             return
+        if drawn.n_missing and endpoint is None:
+            require("train", "peft", "torch", "transformers", by="an answer of the model")
         out.mkdir(parents=True, exist_ok=True)
         log_file = out / "generated.jsonl"
         with ExitStack() as stack:

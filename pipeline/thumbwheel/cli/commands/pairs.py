@@ -155,12 +155,15 @@ def export(
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Write a dataset in TRL's formats for other programs."""
+    from thumbwheel.extras import require
     from thumbwheel.pairs import exports
     from thumbwheel.pairs.split import SplitMemory
 
     settings = load_config(config)
     console = make_console()
     exports.refuse_existing(out)
+    if file_format == "datasets":
+        require("train", "datasets", by="--format datasets")
     with _opened(settings, source, console) as found:
         if kind == "preference":
             splits = exports.preference_splits(found.dataset)

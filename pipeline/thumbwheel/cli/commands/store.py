@@ -47,7 +47,10 @@ def serve(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
     Meanwhile every other command asks this process, by itself.
     """
+    from thumbwheel.extras import require
     from thumbwheel.plugin.host import isolated_plugins
+
+    require("serve", by="`thumbwheel serve`")
     from thumbwheel.serve import serve as run
     from thumbwheel.serve.logs import configure_logs
 

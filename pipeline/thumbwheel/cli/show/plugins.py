@@ -10,6 +10,7 @@ from rich.table import Table
 from thumbwheel.cli.show.tables import make_table, printable
 from thumbwheel.conformance.plugins import Outcome
 from thumbwheel.events.mapping import RatingOptions
+from thumbwheel.extras import install_command, missing
 from thumbwheel.plugin import (
     CONNECTORS_GROUP,
     MAPPINGS_GROUP,
@@ -17,6 +18,7 @@ from thumbwheel.plugin import (
     OptionInfo,
     PluginInfo,
     installed,
+    needed_extra,
     option_infos,
 )
 
@@ -73,8 +75,12 @@ def print_plugins(console: Console, loaded: Sequence[PluginInfo]) -> None:
 
 def _add_listed(table: Table, name: str, cls: type, options: Sequence[OptionInfo]) -> None:
     summary = (inspect.getdoc(cls) or "").partition("\n")[0]
+    extra = needed_extra(cls)
+    note = ""
+    if extra is not None and missing(extra):
+        note = f"\nnot usable yet: {escape(install_command(extra))}"
     listed = "".join(f"\n{option.name}: {option.type} = {option.default}" for option in options)
-    table.add_row(escape(name), f"{escape(summary)}[dim]{escape(listed)}[/]")
+    table.add_row(escape(name), f"{escape(summary)}[yellow]{note}[/][dim]{escape(listed)}[/]")
 
 
 def _listing() -> Table:
