@@ -19,6 +19,7 @@ from thumbwheel.evidence.evaluation import Evaluation, evaluate
 from thumbwheel.evidence.gate import decide
 from thumbwheel.evidence.review import evidence_card, evidence_page
 from thumbwheel.extras import require
+from thumbwheel.fates import completions_in_words, pairs_in_words
 from thumbwheel.ingest import ingest_all
 from thumbwheel.language_model import AdaptedModel, load_base, model_digest
 from thumbwheel.pairs import Pairing, chunk_runner, pair_snapshot, votes_on
@@ -233,8 +234,8 @@ class _Turn:
             "config": self._config.model_dump(mode="json", include={"votes", "pairs", "dataset"}),
             "plugins": [asdict(info) for info in self._plugins.infos],
             "failed_plugins": dict(pairing.failed_plugins),
-            "completions": pairing.completions,
-            "dropped_pairs": pairing.drop_reasons(),
+            "completions": [asdict(count) for count in pairing.completions],
+            "dropped_pairs": [asdict(count) for count in pairing.dropped_pairs()],
             "unbalanced": list(pairing.unbalanced),
         }
         # Remembered first: no side is ever trained on that is not known to be one.
@@ -351,8 +352,9 @@ class _Turn:
 
 def _no_pairs(dataset: PreferenceDataset, pairing: Pairing) -> str:
     side = "to train on" if not dataset.n_train else "held out to evaluate on"
-    found = [f"{count:,} {reason}" for reason, count in pairing.completions.items()]
-    found += [f"{count:,} pairs dropped: {why}" for why, count in pairing.drop_reasons().items()]
+    answers, dropped = pairing.completions, pairing.dropped_pairs()
+    found = [f"{n:,} {words}" for words, n in completions_in_words(answers).items()]
+    found += [f"{n:,} pairs dropped: {words}" for words, n in pairs_in_words(dropped).items()]
     return (
         f"no pairs {side}; rated answers: {', '.join(found) or 'none'}. "
         "Collect more feedback, or loosen the plugins (`thumbwheel pairs` shows what they do)"

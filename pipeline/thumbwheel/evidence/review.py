@@ -10,11 +10,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from jinja2 import Template
 
 from thumbwheel.events import readable
 from thumbwheel.evidence.page import page_template
+from thumbwheel.fates import completions_in_words, pairs_in_words, recorded
 from thumbwheel.types import CycleReport, Estimate, MetricReport, Regression, Sample
 
 __all__ = ["evidence_card", "evidence_page"]
@@ -217,9 +219,16 @@ def _origin(report: CycleReport) -> list[tuple[str, str]]:
 
 def _lineage(report: CycleReport) -> list[tuple[str, str]]:
     """Return everything that is known about where the candidate comes from."""
-    parts = {"data": report.data, "dataset": report.dataset, "training": report.training}
+    parts = {"data": report.data, "dataset": _worded(report.dataset), "training": report.training}
     rows = [("cycle", report.cycle_id), ("started", report.started_at)]
     return rows + [row for name, part in parts.items() for row in _flatten(name, part)]
+
+
+def _worded(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a dataset's manifest with the words for what became of completions and pairs."""
+    say = {"completions": completions_in_words, "dropped_pairs": pairs_in_words}
+    worded = {name: of(recorded(dataset[name])) for name, of in say.items() if name in dataset}
+    return {**dataset, **worded}
 
 
 def _flatten(name: str, value: object) -> list[tuple[str, str]]:

@@ -26,6 +26,9 @@ _SCHEMAS = {"candidates": PAIRS, "dropped": DROPPED, "unpaired": UNPAIRED}
 _DIGESTS = "digests.parquet"
 _MADE_BY = "made_by.json"
 
+_LAYOUT = 2
+"""Counts up with every change of what the files hold, so that older ones are made anew."""
+
 # All that pairing looks at, but for differences of texts that identities ignore.
 _DIGEST = """
 SELECT prompt_id, bit_xor(digest) AS digest FROM (
@@ -63,7 +66,7 @@ class CandidateFiles:
     def unchanged(self, digests: pa.Table, made_by: str) -> pa.Array:
         """Return the prompts whose candidates still hold: same rows, same plugins and options."""
         try:
-            if json.loads((self.path / _MADE_BY).read_text(encoding="utf-8")) != made_by:
+            if json.loads((self.path / _MADE_BY).read_text("utf-8")) != [_LAYOUT, made_by]:
                 return pa.array([], pa.string())
             known = pq.read_table(self.path / _DIGESTS)
         except (OSError, ValueError):
@@ -120,7 +123,7 @@ class CandidateWriter:
     def finish(self, digests: pa.Table, made_by: str) -> None:
         """Note what the candidates follow from, so that a later run may take them over."""
         pq.write_table(digests, self._path / _DIGESTS, compression="zstd")
-        (self._path / _MADE_BY).write_text(json.dumps(made_by), encoding="utf-8")
+        (self._path / _MADE_BY).write_text(json.dumps([_LAYOUT, made_by]), "utf-8")
 
 
 def whole_prompts(

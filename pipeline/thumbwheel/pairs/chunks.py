@@ -8,19 +8,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from thumbwheel.events import content_id
+from thumbwheel.fates import Fate
 from thumbwheel.plugin.host import Plugins
 from thumbwheel.tables import PAIRS
 
 __all__ = ["DROPPED", "UNPAIRED", "ChunkPairs", "ChunkRunner", "Chunks", "pair_chunk", "pair_here"]
 
-DROPPED = PAIRS.append(pa.field("reason", pa.string())).append(pa.field("by", pa.string()))
-"""Pairs that are not in the set: `tables.PAIRS`, the reason, and who gave it: a plugin, or
-`draw`."""
+DROPPED = pa.schema([*PAIRS, ("fate", pa.string()), ("detail", pa.string()), ("by", pa.string())])
+"""Pairs that are not in the set: `tables.PAIRS`, the `Fate` with its detail, and who decided it: a
+plugin, or `draw`."""
 
 UNPAIRED = pa.schema(
     [("prompt_id", pa.string()), ("completion_id", pa.string()), ("fate", pa.string())]
 )
-"""Completions that are in no candidate, and why."""
+"""Completions that are in no candidate, and their `Fate`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ def pair_chunk(rated: pa.Table, comparisons: pa.Table, plugins: Plugins) -> Chun
     proposed = _with_texts(plugins.make_pairs(contrast, comparisons), contrast, comparisons)
     reasons = plugins.screen_pairs(proposed)
     dropped = proposed.take(pc.index_in(reasons["pair_id"], proposed["pair_id"]))
-    dropped = dropped.append_column("reason", reasons["reason"])
+    dropped = dropped.append_column("fate", _all(Fate.SCREENED, len(dropped)))
+    dropped = dropped.append_column("detail", reasons["reason"])
     dropped = dropped.append_column("by", reasons["plugin"])
     is_dropped = pc.is_in(proposed["pair_id"], reasons["pair_id"].combine_chunks())
     sides = pa.chunked_array(
@@ -82,9 +84,9 @@ def pair_chunk(rated: pa.Table, comparisons: pa.Table, plugins: Plugins) -> Chun
     )
     is_paired = pc.is_in(rated["completion_id"], sides.combine_chunks())
     fates = (
-        (is_empty, "the answer is empty"),
-        (pc.and_not(is_alone, is_empty), "the only rated answer to its prompt"),
-        (pc.and_not(is_contrast, is_paired), "no plugin paired it"),
+        (is_empty, Fate.EMPTY_COMPLETION),
+        (pc.and_not(is_alone, is_empty), Fate.ONLY_RATED_COMPLETION),
+        (pc.and_not(is_contrast, is_paired), Fate.NOT_PAIRED),
     )
     unpaired = [_unpaired(identities.filter(those), fate) for those, fate in fates]
     return ChunkPairs(
@@ -92,9 +94,12 @@ def pair_chunk(rated: pa.Table, comparisons: pa.Table, plugins: Plugins) -> Chun
     )
 
 
-def _unpaired(identities: pa.Table, fate: str) -> pa.Table:
-    fates = pa.repeat(pa.scalar(fate, pa.string()), len(identities))
-    return identities.append_column("fate", fates).cast(UNPAIRED)
+def _unpaired(identities: pa.Table, fate: Fate) -> pa.Table:
+    return identities.append_column("fate", _all(fate, len(identities))).cast(UNPAIRED)
+
+
+def _all(fate: Fate, n_rows: int) -> pa.Array:
+    return pa.repeat(pa.scalar(fate, pa.string()), n_rows)
 
 
 def _with_texts(proposed: pa.Table, rated: pa.Table, comparisons: pa.Table) -> pa.Table:

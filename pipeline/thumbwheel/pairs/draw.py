@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from thumbwheel.config import PairsConfig
+from thumbwheel.fates import Fate
 from thumbwheel.measures.attribution import attribute
 from thumbwheel.pairs.balance import balance_probabilities
 
@@ -30,11 +31,12 @@ class Draw:
     """The outcome of a draw.
 
     Attributes:
-        reasons: Why each candidate is not in the set; null for those that are. Shape (n,).
+        fates: The `Fate` of each candidate that is not in the set; null for those that are, shape
+            (n,).
         unbalanced: Style features that could not be balanced.
     """
 
-    reasons: pa.Array
+    fates: pa.Array
     unbalanced: Sequence[str]
 
 
@@ -57,40 +59,38 @@ def draw_pairs(
         config: Caps, and what to balance.
     """
     n = len(candidates)
-    reasons = np.full(n, None, dtype=object)
+    fates = np.full(n, None, dtype=object)
     if not n:
-        return Draw(pa.array(reasons, pa.string()), ())
+        return Draw(pa.array(fates, pa.string()), ())
     keep = balance_probabilities(style, min_kept=_LEAST_KEPT).probabilities
     surer = 2 * candidates["confidence"].to_numpy() - 1
     key = np.log(_uniform(candidates["pair_id"], 0)) / (keep * surer)
     order = np.argsort(-key, kind="stable")
 
-    for groups, limit, of_what in (
-        (candidates["prompt_id"], config.max_per_prompt, "its prompt"),
-        (clusters, config.max_per_cluster, "near-duplicate prompts"),
+    for groups, limit, over_cap in (
+        (candidates["prompt_id"], config.max_per_prompt, Fate.OVER_PROMPT_CAP),
+        (clusters, config.max_per_cluster, Fate.OVER_CLUSTER_CAP),
     ):
-        left = order[reasons[order] == None]  # noqa: E711 - elementwise
+        left = order[fates[order] == None]  # noqa: E711 - elementwise
         rank = _rank_within(pc.take(groups, pa.array(left)))
-        reasons[left[rank >= limit]] = f"more than {limit} pairs of {of_what}"
-    left = order[reasons[order] == None]  # noqa: E711
+        fates[left[rank >= limit]] = over_cap
+    left = order[fates[order] == None]  # noqa: E711
     over = _over_rater_caps(candidates.take(pa.array(left)), votes, config)
-    reasons[left[over]] = "too many pairs rest on one rater"
-    left = order[reasons[order] == None]  # noqa: E711
+    fates[left[over]] = Fate.OVER_RATER_CAP
+    left = order[fates[order] == None]  # noqa: E711
     is_ai = pc.equal(candidates["origin"].take(pa.array(left)), "ai").to_numpy(zero_copy_only=False)
     share = config.max_ai_share
     most = len(left) if share == 1 else int((~is_ai).sum() * share / (1 - share))
-    reasons[left[is_ai][most:]] = "too many pairs that a model wrote"
+    fates[left[is_ai][most:]] = Fate.OVER_AI_SHARE
 
-    left = np.flatnonzero(reasons == None)  # noqa: E711
+    left = np.flatnonzero(fates == None)  # noqa: E711
     balance = balance_probabilities(style[left], min_kept=_LEAST_KEPT)
     chance = _uniform(candidates["pair_id"], 12)[left]
-    reasons[left[chance >= balance.probabilities]] = (
-        "left out to balance the style of chosen and rejected"
-    )
+    fates[left[chance >= balance.probabilities]] = Fate.STYLE_BALANCE
     unbalanced = [
         name for name, done in zip(config.balance, balance.balanced, strict=True) if not done
     ]
-    return Draw(pa.array(reasons, pa.string()), unbalanced)
+    return Draw(pa.array(fates, pa.string()), unbalanced)
 
 
 def _uniform(identities: pa.ChunkedArray, start: int) -> Floats:

@@ -78,7 +78,7 @@ def training_side(
     assigned = memory.assign(
         prompts["prompt_id"], prompts["prompt"], share=held_out, threshold=near_duplicate
     )
-    trained = pc.and_(pc.equal(assigned["held_out"], False), pc.is_null(assigned["reason"]))
+    trained = pc.and_(pc.equal(assigned["held_out"], False), pc.is_null(assigned["fate"]))
     allowed = assigned["prompt_id"].filter(trained).combine_chunks()
     return rated.filter(pc.is_in(rated["prompt_id"], allowed))
 

@@ -1,6 +1,5 @@
 """A snapshot's pairs: proposed, screened, split, drawn, and why the rest was left out."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -13,6 +12,7 @@ import pyarrow.compute as pc
 
 from thumbwheel.config import Config, PairsConfig
 from thumbwheel.errors import ConfigError
+from thumbwheel.fates import Fate, FateCount
 from thumbwheel.measures.style import FEATURES
 from thumbwheel.pairs.candidates import (
     CandidateFiles,
@@ -27,7 +27,7 @@ from thumbwheel.pairs.merge import merge_near_duplicates
 from thumbwheel.pairs.ray_tasks import pair_with_ray
 from thumbwheel.pairs.split import SplitMemory
 from thumbwheel.plugin.host import Plugins
-from thumbwheel.store import COMPARISONS_FILE, RATED_FILE, VOTES_FILE
+from thumbwheel.store import COMPARISONS_FILE, FATES, RATED_FILE, VOTES_FILE
 from thumbwheel.store.scratch import room_in
 from thumbwheel.tables import PAIRS, VOTES
 
@@ -55,37 +55,34 @@ class Pairing:
     unbalanced: Sequence[str]
     failed_plugins: Mapping[str, str]
     _files: CandidateFiles
-    _reasons: pa.Array
+    _out: pa.Table
 
     @cached_property
     def dropped(self) -> pa.Table:
         """The candidates that are not in the set, `DROPPED`."""
-        is_out = pc.is_valid(self._reasons)
-        out = self._files.read("candidates").filter(is_out)
-        out = out.append_column("reason", self._reasons.filter(is_out))
-        by = pa.repeat(pa.scalar("draw", pa.string()), len(out))
-        out = out.append_column("by", by).cast(DROPPED)
+        out = self._files.read("candidates")
+        for name in _WHY:
+            out = out.append_column(name, self._out[name])
+        out = out.filter(pc.is_valid(out["fate"])).cast(DROPPED)
         return pa.concat_tables([self._files.read("dropped"), out]).sort_by("pair_id")
 
-    def drop_reasons(self) -> dict[str, int]:
-        """Return how many candidates are not in the set, by reason, the most frequent first."""
-        screened = self._files.read("dropped", ["reason"])["reason"].to_pylist()
-        return dict(Counter(screened + self._reasons.drop_null().to_pylist()).most_common())
+    def dropped_pairs(self) -> list[FateCount]:
+        """Return how many candidates are not in the set, the most frequent fate first."""
+        out = self._out.filter(pc.is_valid(self._out["fate"]))
+        return _count(pa.concat_tables([self._files.read("dropped", _WHY), out]))
 
     @cached_property
     def fates(self) -> pa.Table:
-        """What became of every rated completion: (completion_id, fate)."""
-        out = pa.concat_tables(
-            [
-                self._files.read("dropped", ["chosen_id", "rejected_id", "reason"]),
-                self._files.read("candidates", ["chosen_id", "rejected_id"])
-                .append_column("reason", self._reasons)
-                .filter(pc.is_valid(self._reasons)),
-            ]
-        )
+        """What became of every rated completion, `store.FATES`."""
+        in_set = pc.if_else(self.pairs["held_out"], Fate.HELD_OUT, Fate.IN_TRAINING)
+        columns = [*_SIDES, "fate", "detail"]
+        out = self._files.read("candidates", _SIDES)
+        for name in ("fate", "detail"):
+            out = out.append_column(name, self._out[name])
+        out = out.filter(pc.is_valid(out["fate"]))
         fates = [
-            _sides(self.pairs, pc.if_else(self.pairs["held_out"], _HELD_OUT, _IN_TRAINING)),
-            _sides(out, pc.binary_join_element_wise("its pairs were dropped", out["reason"], ": ")),
+            _sides(self.pairs.select(_SIDES).append_column("fate", in_set)),
+            _sides(pa.concat_tables([self._files.read("dropped", columns), out])),
             self._files.read("unpaired", ["completion_id", "fate"]),
         ]
         # A completion in a pair is in a pair, whatever became of its others.
@@ -93,37 +90,52 @@ class Pairing:
             [
                 table.append_column("rank", pa.repeat(pa.scalar(rank), len(table)))
                 for rank, table in enumerate(fates)
-            ]
+            ],
+            promote_options="default",
         )
-        counted = ranked.group_by(["completion_id", "rank", "fate"]).aggregate([([], "count_all")])
+        counted = ranked.group_by(["rank", *FATES.names]).aggregate([([], "count_all")])
         counted = counted.sort_by(
             [
                 ("completion_id", "ascending"),
                 ("rank", "ascending"),
                 ("count_all", "descending"),
                 ("fate", "ascending"),
+                ("detail", "ascending"),
             ]
         )
-        first = counted.group_by("completion_id", use_threads=False).aggregate([("fate", "first")])
-        return first.rename_columns({"fate_first": "fate"})
+        first = counted.group_by("completion_id", use_threads=False).aggregate(
+            [("fate", "first"), ("detail", "first")]
+        )
+        return first.rename_columns(FATES.names)
 
     @property
-    def completions(self) -> dict[str, int]:
+    def completions(self) -> list[FateCount]:
         """How many rated completions met each fate, the most frequent first."""
-        counts = self.fates["fate"].value_counts().to_pylist()
-        counted = {row["values"]: row["counts"] for row in counts}
-        return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
+        return _count(self.fates)
 
 
-_IN_TRAINING, _HELD_OUT = "in a training pair", "in a held-out pair"
+_SIDES = ["chosen_id", "rejected_id"]
+_WHY = ["fate", "detail", "by"]
 
 
-def _sides(pairs: pa.Table, fate: pa.ChunkedArray) -> pa.Table:
-    both = [
-        pa.table({"completion_id": pairs[side], "fate": fate})
-        for side in ("chosen_id", "rejected_id")
+def _sides(pairs: pa.Table) -> pa.Table:
+    """Return a row for each side of each pair, with what else is known of the pair."""
+    sides = [
+        pairs.drop_columns(other).rename_columns({side: "completion_id"})
+        for side, other in (_SIDES, _SIDES[::-1])
     ]
-    return pa.concat_tables(both)
+    return pa.concat_tables(sides)
+
+
+def _count(fates: pa.Table) -> list[FateCount]:
+    """Count rows by fate, detail and `by`, as far as there are such columns."""
+    names = [name for name in _WHY if name in fates.column_names]
+    counted = fates.group_by(names).aggregate([([], "count_all")])
+    order = [("count_all", "descending"), *((name, "ascending") for name in names)]
+    return [
+        FateCount(Fate(row.pop("fate")), row.pop("count_all"), **row)
+        for row in counted.sort_by(order).to_pylist()
+    ]
 
 
 def chunk_runner(config: Config) -> ChunkRunner:
@@ -181,9 +193,9 @@ def pair_snapshot(
     sides, clusters = (
         assigned[name].combine_chunks().take(where) for name in ("held_out", "cluster_id")
     )
-    reasons = np.array(assigned["reason"].combine_chunks().take(where).to_pylist(), dtype=object)
+    fates = np.array(assigned["fate"].combine_chunks().take(where).to_pylist(), dtype=object)
     failed = pc.is_in(candidates["plugin"], pa.array(list(plugins.failed), pa.string()))
-    reasons[failed.to_numpy(zero_copy_only=False)] = "its plugin failed"
+    fates[failed.to_numpy(zero_copy_only=False)] = Fate.PLUGIN_FAILED
     style = style_of(files, config.balance)
     evidence = (
         votes_about(snapshot / VOTES_FILE, candidates, work)
@@ -193,7 +205,7 @@ def pair_snapshot(
     unbalanced: set[str] = set()
     for side in (False, True):
         is_side = pc.fill_null(pc.equal(sides, side), False).to_numpy(zero_copy_only=False)
-        rows = np.flatnonzero(is_side & (reasons == None))  # noqa: E711 - elementwise
+        rows = np.flatnonzero(is_side & (fates == None))  # noqa: E711 - elementwise
         taken = pa.array(rows)
         draw = draw_pairs(
             evidence.candidates.take(taken),
@@ -202,12 +214,17 @@ def pair_snapshot(
             evidence.votes,
             config,
         )
-        reasons[rows] = draw.reasons.to_numpy(zero_copy_only=False)
+        fates[rows] = draw.fates.to_numpy(zero_copy_only=False)
         unbalanced.update(draw.unbalanced)
-    out = pa.array(reasons, pa.string())
+    fate = pa.array(fates, pa.string())
+    limits = pa.array([str(config.max_per_prompt), str(config.max_per_cluster)])
+    capped = pa.array([Fate.OVER_PROMPT_CAP, Fate.OVER_CLUSTER_CAP], pa.string())
+    detail = limits.take(pc.index_in(fate, capped))
+    by = pa.repeat(pa.scalar("draw"), len(fate))
+    out = pa.table({"fate": fate, "detail": detail, "by": by})
     pairs = files.read("candidates")
     pairs = pairs.append_column("cluster_id", clusters).append_column("held_out", sides)
-    pairs = pairs.filter(pc.is_null(out)).cast(DRAWN).sort_by("pair_id")
+    pairs = pairs.filter(pc.is_null(fate)).cast(DRAWN).sort_by("pair_id")
     return Pairing(pairs, assigned, sorted(unbalanced), dict(plugins.failed), files, out)
 
 

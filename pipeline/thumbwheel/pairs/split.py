@@ -16,24 +16,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from thumbwheel.errors import DataError
+from thumbwheel.fates import Fate
 from thumbwheel.measures.near_duplicates import FINGERPRINTS, cluster_fingerprints, fingerprints
 from thumbwheel.types import Prompt
 
-__all__ = ["ASSIGNED", "ON_BOTH_SIDES", "SplitMemory", "side_of_cluster"]
+__all__ = ["ASSIGNED", "SplitMemory", "side_of_cluster"]
 
 ASSIGNED = pa.schema(
     [
         ("prompt_id", pa.string()),
         ("cluster_id", pa.string()),
         ("held_out", pa.bool_()),
-        ("reason", pa.string()),
+        ("fate", pa.string()),
         *FINGERPRINTS,
     ]
 )
-"""The side of each prompt. `held_out` is null for one that belongs to neither, and `reason` says
-why; `words_id` and `signature` are its fingerprint."""
-
-ON_BOTH_SIDES = "near-duplicate of a prompt on the other side"
+"""The side of each prompt. `held_out` is null for one that belongs to neither, and `fate` is then
+that of its pairs; `words_id` and `signature` are its fingerprint."""
 
 _REMEMBERED = pa.schema([("prompt_id", pa.string()), ("held_out", pa.bool_()), *FINGERPRINTS])
 """`held_out` is null for a prompt that was held out once and is left out for good."""
@@ -107,7 +106,7 @@ class SplitMemory:
             "prompt_id": ids,
             "cluster_id": clusters,
             "held_out": pc.if_else(left_out, None, held_out),
-            "reason": pc.if_else(left_out, ON_BOTH_SIDES, None),
+            "fate": pc.if_else(left_out, Fate.ACROSS_SPLIT, None),
             **dict(zip(FINGERPRINTS.names, together.take(rows).columns, strict=True)),
         }
         return pa.table(columns).cast(ASSIGNED)

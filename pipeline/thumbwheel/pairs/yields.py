@@ -2,46 +2,38 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import assert_never
 
-from thumbwheel.store import Accounts, EventState, SourceCounts
+from thumbwheel.fates import IN_PAIRS, EventStatus, Fate, NotStored
+from thumbwheel.store import Accounts, EventState
 
-__all__ = ["IN_PAIRS", "Stage", "YieldReport", "describe_event", "yield_report"]
+__all__ = ["Loss", "Stage", "YieldReport", "describe_event", "yield_report"]
 
-IN_PAIRS = ("in a training pair", "in a held-out pair")
-"""The fates of completions that are in the set, as `pairing.Pairing.fates` calls them."""
 
-_LATE = "came in while the pairs were made"
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """How many events got no further for the same reason; `detail` is as of `Fate`."""
 
-# Whatever else sources count is told by its own name.
-_NOT_STORED = {
-    "duplicates": "received twice",
-    "dead_letters": "unreadable (kept as dead letters)",
-    "dropped": "dropped by a plugin",
-    "forgotten": "about somebody or something that was forgotten",
-    "expired": "its answer did not come in time",
-    "parked": "waits for its answer",
-}
+    fate: NotStored | EventStatus | Fate
+    n_events: int
+    detail: str | None = None
 
-_NOT_RATED = {
-    "superseded": "changed later by the same rater",
-    "withdrawn": "takes a vote back",
-    "quarantined": "of a rater whose votes are left out",
-    "over budget": "beyond what counts of one rater",
-    "uncompared": "a model's vote, or a correction, that decides no comparison",
-    "retold": "another text of an answer that was told before",
-    "answer": "an answer that nobody rated",
-    "comment": "words about an answer, no vote",
-}
+    @property
+    def words(self) -> str:
+        """The reason as people read it."""
+        if isinstance(self.fate, Fate):
+            return self.fate.of_completion(self.detail)
+        return self.fate.words
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A point that `n_events` events reached; `losses` of them, by reason, got no further."""
+    """A point that `n_events` events reached; `losses` are those that got no further."""
 
     name: str
     n_events: int
-    losses: Mapping[str, int]
+    losses: Sequence[Loss]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +45,7 @@ class YieldReport:
     """
 
     stages: Sequence[Stage]
-    paired: Mapping[str, int]
+    paired: Mapping[Fate, int]
 
 
 def yield_report(accounts: Accounts) -> YieldReport:
@@ -63,79 +55,87 @@ def yield_report(accounts: Accounts) -> YieldReport:
         accounts: Counted with the fates of a pairing.
     """
     received = sum(source.received for source in accounts.sources)
-    missing = {
-        _NOT_STORED.get(name, name.replace("_", " ")): count
-        for name in (field.name for field in fields(SourceCounts))
-        if name not in ("source", "received", "stored")
-        and (count := sum(getattr(source, name) for source in accounts.sources))
-    }
-    unrated: Counter[str] = Counter()
-    unpaired: Counter[str] = Counter()
-    paired: Counter[str] = Counter()
+    missing = [
+        Loss(fate, count)
+        for fate in NotStored
+        if (count := sum(getattr(source, fate) for source in accounts.sources))
+    ]
+    unrated: Counter[EventStatus] = Counter()
+    unpaired: Counter[tuple[Fate, str | None]] = Counter()
+    paired: Counter[Fate] = Counter()
     for count in accounts.states:
-        if count.state == "parked":
+        if count.state is EventStatus.PARKED:
             continue
         if count.fate in IN_PAIRS:
             paired[count.fate] += count.n_events
         elif count.fate is not None:
-            unpaired[count.fate] += count.n_events
+            unpaired[count.fate, count.detail] += count.n_events
         else:
-            unrated[_NOT_RATED.get(count.state, _LATE)] += count.n_events
+            counts = count.state in (EventStatus.VOTE, EventStatus.CORRECTION)
+            unrated[EventStatus.LATE if counts else count.state] += count.n_events
     stored = unrated.total() + unpaired.total() + paired.total()
+    unrated_losses = [Loss(state, n) for state, n in unrated.most_common()]
+    unpaired_losses = [Loss(fate, n, detail) for (fate, detail), n in unpaired.most_common()]
     return YieldReport(
         [
             Stage("received", received, missing),
-            Stage("stored", stored, dict(unrated.most_common())),
-            Stage("behind rated answers", stored - unrated.total(), dict(unpaired.most_common())),
+            Stage("stored", stored, unrated_losses),
+            Stage("behind rated answers", stored - unrated.total(), unpaired_losses),
         ],
         {fate: paired[fate] for fate in IN_PAIRS},
     )
 
 
-def describe_event(state: EventState, fate: str | None) -> str:
+def describe_event(state: EventState, fate: Fate | None, detail: str | None = None) -> str:
     """Return in one sentence what became of an event.
 
     Args:
         state: Where it stands.
         fate: What became of the completion that it speaks about, if that was rated.
+        detail: That of the fate.
     """
     when = f" on {state.received_at:%Y-%m-%d at %H:%M} UTC" if state.received_at else ""
-    return f"{state.event_id} came from {state.source}{when} {_outcome(state, fate)}."
+    outcome = _outcome(state, fate, detail)
+    return f"{state.event_id} came from {state.source}{when} {outcome}."
 
 
-def _outcome(state: EventState, fate: str | None) -> str:
-    rater, answer = state.rater_id or "nobody in particular", state.generation_id
-    changed = f", in {state.superseded_by}" if state.superseded_by else ""
-    match state.state:
-        case "parked":
+def _outcome(event: EventState, fate: Fate | None, detail: str | None) -> str:
+    rater, answer = event.rater_id or "nobody in particular", event.generation_id
+    status = event.state
+    match status:
+        case EventStatus.PARKED:
             return f"and waits for the answer {answer}, which has not come"
-        case "expired":
+        case EventStatus.EXPIRED:
             return "and was deleted, because the answer that it speaks about did not come in time"
-        case "dead letter":
-            return f"in a record that could not be read and is a dead letter ({state.reason})"
-        case "superseded":
+        case EventStatus.DEAD_LETTER:
+            return f"in a record that could not be read and is a dead letter ({event.reason})"
+        case EventStatus.SUPERSEDED:
+            changed = f", in {event.superseded_by}" if event.superseded_by else ""
             return f"and does not count, because {rater} said something else later{changed}"
-        case "withdrawn":
+        case EventStatus.WITHDRAWN:
             return f"and takes back what {rater} had said about the answer {answer}"
-        case "quarantined":
-            return f"and does not count, because the votes of {rater} are left out: {state.reason}"
-        case "over budget":
+        case EventStatus.QUARANTINED:
+            return f"and does not count, because the votes of {rater} are left out: {event.reason}"
+        case EventStatus.OVER_BUDGET:
             return f"and does not count, because {rater} has more votes than count of one rater"
-        case "retold":
+        case EventStatus.RETOLD:
             return f"and is not used, because the answer {answer} had another text before"
-        case "comment":
+        case EventStatus.COMMENT:
             return f"with words about the answer {answer} and no vote, so there is nothing to count"
-        case "answer" if fate is None:
+        case EventStatus.ANSWER if fate is None:
             return "with an answer that nobody has rated"
-        case "answer":
-            return f"with an answer that was rated and {_ending(fate)}"
-        case "correction":
-            return f"with an answer of the rater's own, which {_ending(fate)}"
+        case EventStatus.ANSWER:
+            return f"with an answer that was rated and {_ending(fate, detail)}"
+        case EventStatus.CORRECTION:
+            return f"with an answer of the rater's own, which {_ending(fate, detail)}"
+        case EventStatus.VOTE | EventStatus.UNCOMPARED | EventStatus.LATE:
+            return f"and counts; the answer that it is about {_ending(fate, detail)}"
         case _:
-            return f"and counts; the answer that it is about {_ending(fate)}"
+            assert_never(status)
 
 
-def _ending(fate: str | None) -> str:
+def _ending(fate: Fate | None, detail: str | None) -> str:
     if fate is None:
         return "is not among those that pairs were made of"
-    return f"is {fate}" if fate in IN_PAIRS else f"is in no pair: {fate}"
+    words = fate.of_completion(detail)
+    return f"is {words}" if fate in IN_PAIRS else f"is in no pair: {words}"

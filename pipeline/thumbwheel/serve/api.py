@@ -204,7 +204,7 @@ def make_api(owner: Owner) -> FastAPI:
             table = pa.ipc.open_stream(fates).read_all().select(FATES.names).cast(FATES)
         except (pa.ArrowException, KeyError) as error:
             raise DataError(
-                f"the body must be an Arrow stream of completion_id and fate: {error}"
+                f"the body must be an Arrow stream of completion_id, fate and detail: {error}"
             ) from error
         return owner.store.accounts(table, policy)
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from pydantic_core import to_json
 
 from thumbwheel.config import VotePolicy
+from thumbwheel.fates import EventStatus, Fate
 from thumbwheel.store.database import Connection
 from thumbwheel.store.sources import balance
 from thumbwheel.store.values import SourceCounts
@@ -26,8 +27,8 @@ __all__ = [
     "take_stock",
 ]
 
-FATES = pa.schema([("completion_id", pa.string()), ("fate", pa.string())])
-"""What became of rated completions, one row each."""
+FATES = pa.schema([("completion_id", pa.string()), ("fate", pa.string()), ("detail", pa.string())])
+"""What became of rated completions, one row each: a `Fate` with its detail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,9 @@ class StateCount:
     `fate` is None where there is none, and for states that end before it matters.
     """
 
-    state: str
-    fate: str | None
+    state: EventStatus
+    fate: Fate | None
+    detail: str | None
     n_events: int
 
 
@@ -59,19 +61,7 @@ class EventState:
 
     Attributes:
         event_id: Its id.
-        state: The first of these that fits a stored event:
-            `parked`: the answer that it speaks about has not come.
-            `vote`: it counts.
-            `correction`: the rater's own answer counts.
-            `superseded`: the same rater said something else later.
-            `withdrawn`: it takes a vote back.
-            `quarantined`: the rater's votes are left out; `reason` says why.
-            `over budget`: the rater has more votes than count.
-            `retold`: an answer whose generation had another text before.
-            `answer`: an answer.
-            `comment`: nothing but words about an answer.
-            Of others, `expired`: its answer did not come in time, and `dead letter`: a record that
-            names it could not be read; `reason` says why.
+        state: What became of it.
         source: Where it came from.
         received_at: When it came.
         occurred_at: When it happened, as far as it says.
@@ -80,11 +70,11 @@ class EventState:
         prompt_id: What the answer answers.
         completion_id: The answer's text; of a correction, the text that the rater wrote.
         superseded_by: What the same rater said last, of a superseded vote.
-        reason: See `state`.
+        reason: Why a rater's votes are left out, or a record could not be read.
     """
 
     event_id: str
-    state: str
+    state: EventStatus
     source: str
     received_at: datetime | None = None
     occurred_at: datetime | None = None
@@ -123,7 +113,7 @@ classified AS (
                WHEN latest_again.arrival <> events.arrival THEN 'superseded'
                WHEN is_vote AND events.score IS NULL THEN 'withdrawn'
                WHEN quarantined.r IS NOT NULL THEN 'quarantined'
-               WHEN is_vote THEN 'over budget'
+               WHEN is_vote THEN 'over_budget'
                WHEN trim(events.correction) <> '' AND corrections.arrival IS NULL THEN 'superseded'
                WHEN events.completion_id::UUID <> about.c THEN 'retold'
                WHEN events.completion_id IS NOT NULL THEN 'answer'
@@ -147,7 +137,7 @@ _COUNTS = f"""
 {_CLASSIFIED}
 SELECT CASE WHEN fate IS NULL AND (state = 'correction' OR (state = 'vote' AND origin = 'ai'))
             THEN 'uncompared' ELSE state END AS state,
-       fate, count(*)
+       fate, detail, count(*)
 FROM classified LEFT JOIN fates
     ON state IN ('vote', 'correction', 'answer') AND fates.completion_id = about_text
 GROUP BY ALL ORDER BY ALL
@@ -178,7 +168,13 @@ def take_stock(weighed: WeighedVotes, fates: pa.Table) -> Accounts:
     """
     weighed.connection.register("fates", fates)
     rows = weighed.connection.execute(_COUNTS).fetchall()
-    return Accounts(balance(weighed.connection), [StateCount(*row) for row in rows])
+    return Accounts(balance(weighed.connection), [_state_count(*row) for row in rows])
+
+
+def _state_count(state: str, fate: str | None, detail: str | None, n_events: int) -> StateCount:
+    return StateCount(
+        EventStatus(state), Fate(fate) if fate is not None else None, detail, n_events
+    )
 
 
 def event_state(connection: Connection, event_id: str, policy: VotePolicy) -> EventState | None:
@@ -199,7 +195,7 @@ def event_state(connection: Connection, event_id: str, policy: VotePolicy) -> Ev
     prompt_id, completion_id, superseded_by = about
     return EventState(
         event_id,
-        state,
+        EventStatus(state),
         source,
         _utc(received_at),
         _utc(occurred_at),
@@ -208,7 +204,7 @@ def event_state(connection: Connection, event_id: str, policy: VotePolicy) -> Ev
         prompt_id,
         completion_id,
         superseded_by,
-        reason=quarantined.get(rater_id) if state == "quarantined" else None,
+        reason=quarantined.get(rater_id) if state == EventStatus.QUARANTINED else None,
     )
 
 
@@ -216,11 +212,13 @@ def _never_stored(connection: Connection, event_id: str) -> EventState | None:
     for (source,) in connection.execute(
         "SELECT source FROM expired_events WHERE event_id = ?", [event_id]
     ).fetchall():
-        return EventState(event_id, "expired", source)
+        return EventState(event_id, EventStatus.EXPIRED, source)
     for source, received_at, reason in connection.execute(
         _LETTER, {"needle": to_json(event_id)}
     ).fetchall():
-        return EventState(event_id, "dead letter", source, _utc(received_at), reason=reason)
+        return EventState(
+            event_id, EventStatus.DEAD_LETTER, source, _utc(received_at), reason=reason
+        )
     return None
 
 

@@ -1,5 +1,7 @@
 """From a snapshot to pairs, and what became of the rest."""
 
+import json
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -7,6 +9,7 @@ import pytest
 from snapshots import run, snapshot
 
 from thumbwheel.config import PluginConfig
+from thumbwheel.fates import IN_PAIRS, Fate
 from thumbwheel.pairs import candidates as candidates_module
 from thumbwheel.pairs.split import SplitMemory
 from thumbwheel.plugin import PluginManager
@@ -31,15 +34,16 @@ def test_every_rated_answer_is_accounted_for(tmp_path):
         ("t", "a very much longer answer than the other", 0, 1),
     )
     result = run(path, "best_worst", "length_match")
-    (reason,) = result.drop_reasons()
-    assert "1.25 times as long" in reason
-    in_pair = result.completions.keys() & {"in a training pair", "in a held-out pair"}
-    assert result.completions == {
-        "the answer is empty": 1,
-        "the only rated answer to its prompt": 2,
-        "no plugin paired it": 2,
-        f"its pairs were dropped: {reason}": 2,
-        in_pair.pop(): 2,
+    (dropped,) = result.dropped_pairs()
+    assert (dropped.fate, dropped.n, dropped.by) == (Fate.SCREENED, 1, "length_match")
+    assert "1.25 times as long" in dropped.detail
+    (in_pair,) = {count.fate for count in result.completions} & {*IN_PAIRS}
+    assert {(count.fate, count.detail): count.n for count in result.completions} == {
+        (Fate.EMPTY_COMPLETION, None): 1,
+        (Fate.ONLY_RATED_COMPLETION, None): 2,
+        (Fate.NOT_PAIRED, None): 2,
+        (Fate.SCREENED, dropped.detail): 2,
+        (in_pair, None): 2,
     }
     assert texts(result.pairs) == [("good answer", "weak answer")]
     assert texts(result.dropped) == [("short", "a very much longer answer than the other")]
@@ -74,14 +78,14 @@ def test_a_cap_in_pairs_holds_without_one_in_shares(tmp_path):
     pq.write_table(votes.set_column(1, "rater", rater), path / "votes.parquet")
     capped = run(path, "all_pairs", max_rater_share=1.0, max_per_rater=1)
     assert len(capped.pairs) == 2, "one on each side of the split"
-    assert "too many pairs rest on one rater" in capped.drop_reasons()
+    assert Fate.OVER_RATER_CAP in {count.fate for count in capped.dropped_pairs()}
 
 
 def test_an_empty_snapshot_gives_no_pairs(tmp_path):
     """Nothing rated yet is not an error here."""
     result = run(snapshot(tmp_path / "s"), "all_pairs")
     assert len(result.pairs) == 0
-    assert result.completions == {}
+    assert result.completions == []
 
 
 class Counting(PluginManager):
@@ -123,6 +127,22 @@ def test_other_plugins_take_nothing_over(tmp_path):
     plugins = Counting("all_pairs")
     run(snapshot(tmp_path / "two", *many(5)), plugins=plugins, earlier=tmp_path / "one-pairing")
     assert len(plugins.seen) == 5
+
+
+def test_candidates_of_an_earlier_version_are_made_anew(tmp_path):
+    """It kept the reasons in words, under another name; prompts and plugins are the same."""
+    run(snapshot(tmp_path / "one", *many(5)), "all_pairs", "length_match")
+    old = tmp_path / "one-pairing"
+    dropped = pq.read_table(old / "dropped.parquet")
+    names = ["reason" if name == "detail" else name for name in dropped.column_names]
+    worded = dropped.rename_columns(names).drop_columns("fate")
+    pq.write_table(worded, old / "dropped.parquet")
+    _, made_by = json.loads((old / "made_by.json").read_text())
+    (old / "made_by.json").write_text(json.dumps(made_by))
+    plugins = Counting("all_pairs", "length_match")
+    result = run(snapshot(tmp_path / "two", *many(5)), plugins=plugins, earlier=old)
+    assert len(plugins.seen) == 5
+    assert len(result.dropped)
 
 
 def test_a_comparison_is_paired_as_judged(tmp_path):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from thumbwheel.config import PairsConfig
 from thumbwheel.events import content_id
+from thumbwheel.fates import Fate
 from thumbwheel.pairs.draw import draw_pairs
 from thumbwheel.tables import VOTES
 
@@ -51,8 +52,8 @@ def draw(table, style=None, spoken=None, clusters=None, **options):
     spoken = each_their_own(n) if spoken is None else spoken
     clusters = table["prompt_id"].combine_chunks() if clusters is None else pa.array(clusters)
     outcome = draw_pairs(table, clusters, style, spoken, config)
-    assert len(outcome.reasons) == n
-    return np.array([reason is None for reason in outcome.reasons.to_pylist()]), outcome
+    assert len(outcome.fates) == n
+    return np.array([fate is None for fate in outcome.fates.to_pylist()]), outcome
 
 
 def test_without_caps_and_confounds_everything_is_drawn():
@@ -126,7 +127,7 @@ def test_one_rater_cannot_rule_the_set():
         rests = weight * kept[:300].sum()
         assert kept[300:].all()
         assert 0 < rests <= max(0.01 * kept.sum(), 5)
-        assert "one rater" in {*outcome.reasons.to_pylist()}.difference([None]).pop()
+        assert {*outcome.fates.to_pylist()} - {None} == {Fate.OVER_RATER_CAP}
 
 
 def test_an_absolute_cap_holds_too():

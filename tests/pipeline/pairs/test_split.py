@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from thumbwheel.errors import DataError
 from thumbwheel.events import cluster_id, text_identity
-from thumbwheel.pairs.split import ASSIGNED, ON_BOTH_SIDES, SplitMemory, side_of_cluster
+from thumbwheel.fates import Fate
+from thumbwheel.pairs.split import ASSIGNED, SplitMemory, side_of_cluster
 
 # Neighbours in a chain share 37 of 40 words and are near-duplicates (0.85); the next but one are
 # not (0.73).
@@ -64,7 +65,7 @@ def test_without_memory_the_side_follows_from_the_cluster(memory):
     expected = [side_of_cluster(cluster_id(user(text)), 0.25) for text in texts]
     assert assigned["held_out"].to_pylist() == expected
     assert 70 < sum(expected) < 130
-    assert assigned["reason"].null_count == len(texts)
+    assert assigned["fate"].null_count == len(texts)
 
 
 def test_near_duplicates_lie_on_one_side(memory):
@@ -96,7 +97,7 @@ def test_a_link_between_the_sides_leaves_out_what_was_held_out(memory):
     memory.remember(assigned)
     linked = assign(memory, [last, middle, first])
     assert linked["held_out"].to_pylist() == [None, False, False]
-    assert linked["reason"].to_pylist() == [ON_BOTH_SIDES, None, None]
+    assert linked["fate"].to_pylist() == [Fate.ACROSS_SPLIT, None, None]
     memory.remember(linked)
     assert sides(memory, [last]) == [None]
 

@@ -14,7 +14,8 @@ from thumbwheel.cli import main
 from thumbwheel.cli.show.pairs import print_yield
 from thumbwheel.demo.traffic import write_events
 from thumbwheel.demo.world import WorldOptions
-from thumbwheel.pairs.yields import IN_PAIRS, Stage, YieldReport, describe_event, yield_report
+from thumbwheel.fates import IN_PAIRS, EventStatus, Fate, NotStored
+from thumbwheel.pairs.yields import Loss, Stage, YieldReport, describe_event, yield_report
 from thumbwheel.store import Accounts, EventState, SourceCounts, StateCount
 
 CONFIG = """
@@ -34,8 +35,16 @@ use = "length_match"
 held_out = 0.3
 """
 
-STATES = ["vote", "answer", "comment", "superseded", "withdrawn", "quarantined", "over budget"]
-FATES = [*IN_PAIRS, "no plugin paired it", "its pairs were dropped: too alike"]
+STATES = [
+    EventStatus.VOTE,
+    EventStatus.ANSWER,
+    EventStatus.COMMENT,
+    EventStatus.SUPERSEDED,
+    EventStatus.WITHDRAWN,
+    EventStatus.QUARANTINED,
+    EventStatus.OVER_BUDGET,
+]
+FATES = [*IN_PAIRS, Fate.NOT_PAIRED, Fate.SCREENED]
 
 
 @pytest.fixture
@@ -55,9 +64,14 @@ def run(tmp_path, monkeypatch, capfd):
 
 def adds_up(report):
     """Tell whether each stage has what the one before it did not lose."""
-    left = [stage.n_events - sum(stage.losses.values()) for stage in report.stages]
+    left = [stage.n_events - sum(loss.n_events for loss in stage.losses) for stage in report.stages]
     following = [stage.n_events for stage in report.stages[1:]]
     return left == [*following, sum(report.paired.values())]
+
+
+def lost(stage):
+    """Return why events of a stage got no further."""
+    return {loss.fate for loss in stage.losses if loss.n_events > 0}
 
 
 def test_the_planted_traffic_adds_up(run, tmp_path):
@@ -70,25 +84,23 @@ def test_the_planted_traffic_adds_up(run, tmp_path):
     assert adds_up(report)
     received, stored, rated = report.stages
     assert received.n_events == n_lines
-    assert received.losses["waits for its answer"] > 0
-    assert received.losses["received twice"] > 0
-    assert received.losses["unreadable (kept as dead letters)"] > 0
-    assert stored.losses["changed later by the same rater"] > 0
-    assert stored.losses["takes a vote back"] > 0
+    assert {NotStored.PARKED, NotStored.DUPLICATES, NotStored.DEAD_LETTERS} <= lost(received)
+    assert {EventStatus.SUPERSEDED, EventStatus.WITHDRAWN} <= lost(stored)
     assert rated.losses
-    assert report.paired["in a training pair"] > report.paired["in a held-out pair"] > 0
+    assert report.paired[Fate.IN_TRAINING] > report.paired[Fate.HELD_OUT] > 0
 
 
 def test_the_table_shows_every_number():
     """Stages, losses and pairs are lines with their counts and shares of all events."""
-    stages = [Stage("received", 4000, {"lost [red]": 1500}), Stage("rated", 2500, {})]
+    losses = [Loss(Fate.SCREENED, 1500, "lost [red]")]
+    stages = [Stage("received", 4000, losses), Stage("rated", 2500, [])]
     output = StringIO()
     console = Console(file=output, width=80)
-    print_yield(console, YieldReport(stages, {"in a training pair": 2500}))
+    print_yield(console, YieldReport(stages, {Fate.IN_TRAINING: 2500}))
     lines = [line.split() for line in output.getvalue().splitlines()]
     for line in (
         "received 4,000 100.0%",
-        "− lost [red] 1,500 37.5%",
+        "− its pairs were dropped: lost [red] 1,500 37.5%",
         "rated 2,500 62.5%",
         "in a training pair 2,500 62.5%",
     ):
@@ -102,7 +114,7 @@ def test_the_table_shows_every_number():
 def test_any_accounts_add_up(counted, states):
     """Whatever was counted, no event is lost on the way and none is there twice."""
     sources = []
-    events = [StateCount(state, fate, 1) for state, fate in states]
+    events = [StateCount(state, fate, "too alike", 1) for state, fate in states]
     for number, (duplicates, letters, dropped, expired, parked, forgotten, _, _) in enumerate(
         counted
     ):
@@ -112,7 +124,7 @@ def test_any_accounts_add_up(counted, states):
             "s", stored + lost, stored, duplicates, letters, dropped, parked, expired, forgotten
         )
         sources.append(source)
-        events.append(StateCount("parked", None, parked))
+        events.append(StateCount(EventStatus.PARKED, None, None, parked))
     if not counted:
         events = []
     report = yield_report(Accounts(sources, events))
@@ -125,18 +137,19 @@ def test_any_accounts_add_up(counted, states):
     [
         ("parked", None, "waits for the answer g"),
         ("expired", None, "was deleted"),
-        ("dead letter", None, "is a dead letter (why)"),
+        ("dead_letter", None, "is a dead letter (why)"),
         ("superseded", None, "r said something else later, in e2"),
         ("withdrawn", None, "takes back what r had said about the answer g"),
         ("quarantined", None, "the votes of r are left out: why"),
-        ("over budget", None, "r has more votes than count"),
+        ("over_budget", None, "r has more votes than count"),
         ("retold", None, "had another text before"),
         ("comment", None, "no vote"),
         ("answer", None, "nobody has rated"),
-        ("answer", IN_PAIRS[0], "was rated and is in a training pair"),
-        ("correction", IN_PAIRS[1], "of the rater's own, which is in a held-out pair"),
-        ("vote", IN_PAIRS[0], "counts; the answer that it is about is in a training pair"),
-        ("vote", "no plugin paired it", "is in no pair: no plugin paired it"),
+        ("answer", "in_training", "was rated and is in a training pair"),
+        ("correction", "held_out", "of the rater's own, which is in a held-out pair"),
+        ("vote", "in_training", "counts; the answer that it is about is in a training pair"),
+        ("vote", "not_paired", "is in no pair: no plugin paired it"),
+        ("vote", "screened", "is in no pair: its pairs were dropped: too alike"),
         ("vote", None, "not among those that pairs were made of"),
     ],
 )
@@ -144,7 +157,7 @@ def test_one_sentence(state, fate, told):
     """Each state is told in one sentence that names the event, its source and the reason."""
     event = EventState(
         "e",
-        state,
+        EventStatus(state),
         "app",
         received_at=datetime(2026, 3, 1, 12, 30, tzinfo=UTC),
         generation_id="g",
@@ -152,7 +165,7 @@ def test_one_sentence(state, fate, told):
         superseded_by="e2" if state == "superseded" else None,
         reason="why",
     )
-    sentence = describe_event(event, fate)
+    sentence = describe_event(event, fate and Fate(fate), "too alike")
     assert sentence.startswith("e came from app on 2026-03-01 at 12:30 UTC ")
     assert told in sentence
     assert (sentence.count("."), "None" in sentence) == (1, False)

@@ -12,6 +12,7 @@ from storing import NOW, append, event, vote
 
 from thumbwheel.config import VotePolicy
 from thumbwheel.errors import DataError
+from thumbwheel.fates import Fate
 from thumbwheel.pairs.yields import yield_report
 from thumbwheel.process.web import BackgroundServer
 from thumbwheel.serve.api import Owner, make_api
@@ -40,11 +41,12 @@ def state(store, event_id, policy=POLICY):
 
 
 def fates_of(store, tmp_path, policy=POLICY):
-    """Return a fate for each rated completion: its own text."""
+    """Return a fate for each rated completion, whose detail is its own text."""
     snapshot = store.snapshot(tmp_path / "snapshot", policy)
     rated = pq.read_table(snapshot.path / "rated.parquet").select(RATED.names).cast(RATED)
-    texts = [rated["completion_id"], rated["completion"]]
-    return snapshot, pa.table(texts, schema=FATES)
+    screened = pa.repeat(pa.scalar(Fate.SCREENED, pa.string()), len(rated))
+    columns = [rated["completion_id"], screened, rated["completion"]]
+    return snapshot, pa.table(columns, schema=FATES)
 
 
 def test_votes_are_told_apart(store):
@@ -137,9 +139,9 @@ def test_votes_left_out_by_policy(store):
     assert state(store, "other", strict) == "vote"
     thrifty = VotePolicy(votes=EVERY_VOTE | {"max_rater_share": 0.01})
     states = Counter(state(store, f"burst {number}", thrifty) for number in range(5))
-    assert set(states) <= {"vote", "over budget"}
+    assert set(states) <= {"vote", "over_budget"}
     snapshot = store.snapshot(store._database.path.with_name("s"), thrifty)
-    assert states["over budget"] == snapshot.votes.over_budget
+    assert states["over_budget"] == snapshot.votes.over_budget
 
 
 def test_an_answer_with_a_vote_is_told_by_its_vote(store):
@@ -180,7 +182,7 @@ def test_what_is_no_longer_an_event(store):
     assert store.expire_parked(NOW + timedelta(days=1)) == 1
     assert state(store, "lost") == "expired"
     torn = store.event_state('torn "1"', POLICY)
-    assert (torn.state, torn.reason) == ("dead letter", "f:2: not valid JSON")
+    assert (torn.state, torn.reason) == ("dead_letter", "f:2: not valid JSON")
     assert state(store, "torn") is None
 
 
@@ -196,7 +198,7 @@ def test_a_models_vote_counts_in_comparisons_only(store, tmp_path):
     policy = VotePolicy(votes=EVERY_VOTE, origins={"s": "ai"})
     _, fates = fates_of(store, tmp_path, policy)
     counted = store.accounts(fates, policy).states
-    states = {(count.state, count.fate): count.n_events for count in counted}
+    states = {(count.state, count.detail): count.n_events for count in counted}
     assert states == {("vote", "a"): 1, ("vote", "b"): 1, ("uncompared", None): 1}
 
 
@@ -292,6 +294,6 @@ def test_every_event_has_one_state(tmp_path_factory, drawn, share, burst):
     assert counted["vote"] == snapshot.votes.counted
     assert all(c.fate for c in accounts.states if c.state in ("vote", "correction"))
     report = yield_report(accounts)
-    left = [stage.n_events - sum(stage.losses.values()) for stage in report.stages]
+    left = [stage.n_events - sum(loss.n_events for loss in stage.losses) for stage in report.stages]
     assert left[:2] == [stage.n_events for stage in report.stages[1:]]
     assert left[2] == sum(report.paired.values())

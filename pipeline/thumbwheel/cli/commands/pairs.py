@@ -13,6 +13,7 @@ import typer
 from thumbwheel.cli.current import current_pairs, stored
 from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, load_config, make_console
 from thumbwheel.errors import DataError
+from thumbwheel.fates import EventStatus, Fate
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,29 +73,29 @@ def explain(
         state = store.event_state(name, settings.vote_policy)
     traces = find_traces(settings.home, name)
     if state is not None:
-        print_sentence(console, describe_event(state, _fate(settings, state)))
+        print_sentence(console, describe_event(state, *_fate(settings, state)))
     elif not traces:
         _explain_current_pair(settings, console, name)
     for trace in traces:
         print_trace(console, trace, name)
 
 
-def _fate(settings: "Config", state: "EventState") -> str | None:
+def _fate(settings: "Config", event: "EventState") -> tuple[Fate | None, str | None]:
     """Return what becomes of the completion that an event speaks about, where that matters."""
     import pyarrow.compute as pc
 
     from thumbwheel.cli.show.progress import StageDisplay
 
-    if state.state not in ("vote", "correction", "answer"):
-        return None
+    if event.state not in (EventStatus.VOTE, EventStatus.CORRECTION, EventStatus.ANSWER):
+        return None, None
     with (
         StageDisplay(make_console(stderr=True)) as display,
         current_pairs(settings, display) as (_, pairing),
     ):
         fates = pairing.fates
-    found = fates.filter(pc.equal(fates["completion_id"], state.completion_id))
-    fate: str | None = found["fate"][0].as_py() if len(found) else None
-    return fate
+    for row in fates.filter(pc.equal(fates["completion_id"], event.completion_id)).to_pylist():
+        return Fate(row["fate"]), row["detail"]
+    return None, None
 
 
 def _explain_current_pair(settings: "Config", console: "Console", name: str) -> None:

@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from thumbwheel.cli.show.tables import add_losses, champion_name, make_table, program
+from thumbwheel.fates import IN_PAIRS, completions_in_words, pairs_in_words, recorded
 from thumbwheel.types import CycleReport
 
 __all__ = ["print_demo_summary", "print_nothing_new", "print_report"]
@@ -100,8 +101,10 @@ def _print_flow(console: Console, report: CycleReport) -> None:
         },
     )
     flow.add_row("rated answers", f"{data['n_completions']:,}")
-    add_losses(flow, {k: n for k, n in dataset["completions"].items() if not k.startswith("in a ")})
-    dropped = dataset["dropped_pairs"]
+    completions = recorded(dataset["completions"])
+    unused = [count for count in completions if count.fate not in IN_PAIRS]
+    add_losses(flow, completions_in_words(unused))
+    dropped = pairs_in_words(recorded(dataset["dropped_pairs"]))
     flow.add_row("pairs proposed", f"{dataset['n_pairs'] + sum(dropped.values()):,}")
     used = dataset["n_train"] + dataset["n_eval"]
     add_losses(flow, {**dropped, "over the configured maximum": dataset["n_pairs"] - used})

@@ -14,6 +14,7 @@ from rich.text import Text
 from thumbwheel.cli.show.tables import add_losses, clip, make_table, printable
 from thumbwheel.cycle.trace import SIDES, Trace, Use
 from thumbwheel.events import readable
+from thumbwheel.fates import Fate, completions_in_words, pairs_in_words
 from thumbwheel.pairs import Pairing
 from thumbwheel.pairs.yields import YieldReport
 from thumbwheel.store import Snapshot
@@ -33,10 +34,10 @@ def print_yield(console: Console, report: YieldReport) -> None:
 
     for stage in report.stages:
         add(stage.name, stage.n_events)
-        for reason, count in stage.losses.items():
-            add(f"  − {reason}", count, "dim")
+        for loss in stage.losses:
+            add(f"  − {loss.words}", loss.n_events, "dim")
     for fate, count in report.paired.items():
-        add(fate, count)
+        add(fate.words, count)
     console.print(table)
     console.print("`thumbwheel explain EVENT_ID` says it of a single one.")
 
@@ -48,8 +49,8 @@ def print_sentence(console: Console, sentence: str) -> None:
 
 def print_pair(console: Console, pair: Mapping[str, Any], lineage: pa.Table) -> None:
     """Print a pair that is in no dataset yet, and the votes behind it."""
-    if "reason" in pair:
-        outcome = f"is not in the set: {pair['reason']} ({pair['by']})"
+    if "fate" in pair:
+        outcome = f"is not in the set: {_words(pair)} ({pair['by']})"
     else:
         outcome = "would be held out" if pair["held_out"] else "would be trained on"
     print_sentence(
@@ -121,13 +122,13 @@ def print_pairing(
     """Print what became of the rated completions, and some pairs side by side."""
     table = make_table("What became of the rated answers", "", numbers=["answers"])
     table.add_row("rated", f"{snapshot.n_completions:,}")
-    for reason, count in pairing.completions.items():
-        table.add_row(f"  {escape(reason)}", f"{count:,}")
+    for words, count in completions_in_words(pairing.completions).items():
+        table.add_row(f"  {escape(words)}", f"{count:,}")
     console.print(table)
     proposed = len(pairing.pairs) + len(pairing.dropped)
     table = make_table("What became of the proposed pairs", "", numbers=["pairs"])
     table.add_row("proposed", f"{proposed:,}")
-    add_losses(table, pairing.drop_reasons())
+    add_losses(table, pairs_in_words(pairing.dropped_pairs()))
     table.add_row("kept", f"{len(pairing.pairs):,}")
     console.print(table)
     shown = pairing.dropped if show_dropped else pairing.pairs
@@ -135,8 +136,12 @@ def print_pairing(
         _print_pair(console, row)
 
 
+def _words(dropped: Mapping[str, Any]) -> str:
+    return Fate(dropped["fate"]).of_pair(dropped["detail"])
+
+
 def _print_pair(console: Console, row: Mapping[str, Any]) -> None:
-    reason = f" · dropped: {row['reason']}" if "reason" in row else ""
+    reason = f" · dropped: {_words(row)}" if "fate" in row else ""
     console.rule(
         Text(f"P(chosen is better) {row['confidence']:.2f} · {row['plugin']}{reason}"), style="dim"
     )
