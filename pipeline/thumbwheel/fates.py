@@ -38,7 +38,8 @@ class _Told(StrEnum):
 class Fate(_Told):
     """What became of a rated completion, or of a pair that was proposed.
 
-    A completion whose pairs were all dropped has the fate of most of them.
+    A completion whose pairs were all dropped has the fate of most of them; of as many, the one that
+    is listed first here.
     """
 
     IN_TRAINING = "in_training", "in a training pair"
@@ -50,14 +51,14 @@ class Fate(_Told):
     NOT_PAIRED = "not_paired", "no plugin paired it"
 
     # Of pairs that are not in the set. The detail is a screen's own words, and a cap's limit.
-    SCREENED = "screened", "{detail}"
     PLUGIN_FAILED = "plugin_failed", "its plugin failed"
-    ACROSS_SPLIT = "across_split", "near-duplicate of a prompt on the other side"
+    STYLE_BALANCE = "style_balance", "left out to balance the style of chosen and rejected"
     OVER_PROMPT_CAP = "over_prompt_cap", "more than {detail} pairs of its prompt"
     OVER_CLUSTER_CAP = "over_cluster_cap", "more than {detail} pairs of near-duplicate prompts"
-    OVER_RATER_CAP = "over_rater_cap", "too many pairs rest on one rater"
+    ACROSS_SPLIT = "across_split", "near-duplicate of a prompt on the other side"
+    SCREENED = "screened", "{detail}"
     OVER_AI_SHARE = "over_ai_share", "too many pairs that a model wrote"
-    STYLE_BALANCE = "style_balance", "left out to balance the style of chosen and rejected"
+    OVER_RATER_CAP = "over_rater_cap", "too many pairs rest on one rater"
 
     # Earlier versions recorded nothing but words: they are the detail.
     IN_WORDS = "in_words", "{detail}"
@@ -76,14 +77,14 @@ IN_PAIRS = (Fate.IN_TRAINING, Fate.HELD_OUT)
 
 _OF_PAIRS = frozenset(
     {
-        Fate.SCREENED,
         Fate.PLUGIN_FAILED,
-        Fate.ACROSS_SPLIT,
+        Fate.STYLE_BALANCE,
         Fate.OVER_PROMPT_CAP,
         Fate.OVER_CLUSTER_CAP,
-        Fate.OVER_RATER_CAP,
+        Fate.ACROSS_SPLIT,
+        Fate.SCREENED,
         Fate.OVER_AI_SHARE,
-        Fate.STYLE_BALANCE,
+        Fate.OVER_RATER_CAP,
     }
 )
 _DROPPED = "its pairs were dropped: "

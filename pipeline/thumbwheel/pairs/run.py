@@ -94,17 +94,19 @@ class Pairing:
             promote_options="default",
         )
         counted = ranked.group_by(["rank", *FATES.names]).aggregate([([], "count_all")])
-        counted = counted.sort_by(
+        place = pc.index_in(counted["fate"], pa.array(list(Fate), pa.string()))
+        counted = counted.append_column("place", place).sort_by(
             [
                 ("completion_id", "ascending"),
                 ("rank", "ascending"),
                 ("count_all", "descending"),
-                ("fate", "ascending"),
+                ("place", "ascending"),
                 ("detail", "ascending"),
             ]
         )
+        whole = pc.ScalarAggregateOptions(skip_nulls=False)
         first = counted.group_by("completion_id", use_threads=False).aggregate(
-            [("fate", "first"), ("detail", "first")]
+            [(name, "first", whole) for name in ("fate", "detail")]
         )
         return first.rename_columns(FATES.names)
 

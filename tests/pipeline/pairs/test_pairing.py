@@ -81,6 +81,22 @@ def test_a_cap_in_pairs_holds_without_one_in_shares(tmp_path):
     assert Fate.OVER_RATER_CAP in {count.fate for count in capped.dropped_pairs()}
 
 
+def test_a_fate_has_its_own_detail(tmp_path):
+    """Of a completion whose pairs were dropped for several reasons, never that of another one."""
+    path = snapshot(tmp_path / "s", *many(60, 6))
+    votes = pq.read_table(path / "votes.parquet")
+    rater = pa.array(["rater:same"] * len(votes))
+    pq.write_table(votes.set_column(1, "rater", rater), path / "votes.parquet")
+    result = run(path, "all_pairs", max_per_prompt=2, max_rater_share=1.0, max_per_rater=20)
+    detail = {Fate.OVER_PROMPT_CAP: "2"}
+    told = result.completions
+    assert {Fate.OVER_PROMPT_CAP, Fate.OVER_RATER_CAP} < {count.fate for count in told}
+    assert [count.detail for count in told] == [detail.get(count.fate) for count in told]
+    dropped = result.dropped_pairs()
+    assert [count.detail for count in dropped] == [detail.get(count.fate) for count in dropped]
+    assert sum(count.n for count in dropped) == len(result.dropped)
+
+
 def test_an_empty_snapshot_gives_no_pairs(tmp_path):
     """Nothing rated yet is not an error here."""
     result = run(snapshot(tmp_path / "s"), "all_pairs")
