@@ -1,4 +1,4 @@
-"""What became of records, events, completions and pairs: each a value, and the words for it.
+"""What became of records, events, votes, completions and pairs: a value, and the words for it.
 
 Programs keep and compare the values; people read the words. Where a fate has a detail, its words
 have a place for it.
@@ -15,7 +15,10 @@ __all__ = [
     "EventStatus",
     "Fate",
     "FateCount",
+    "Fault",
     "NotStored",
+    "Quarantine",
+    "SourceStatus",
     "completions_in_words",
     "pairs_in_words",
     "recorded",
@@ -133,6 +136,34 @@ class EventStatus(_Told):
     # Of what is no stored event, and known by the id that it bears.
     EXPIRED = "expired", "its answer did not come in time"
     DEAD_LETTER = "dead_letter", "a record that could not be read"
+
+
+class Quarantine(_Told):
+    """Why a rater's votes are left out."""
+
+    FLOOD = "flood", "{n_votes:,} votes, more than five times a rater's budget"
+    BURST = "burst", "{most} votes within {seconds:g} seconds"
+    ALL_UP = "all_up", "all {n_votes:,} votes are up"
+    ALL_DOWN = "all_down", "all {n_votes:,} votes are down"
+
+
+class Fault(_Told):
+    """What is wrong with a record that cannot be read, so coarse that it holds none of its data."""
+
+    INVALID_JSON = "invalid_json", "invalid JSON"
+    INVALID_FIELD = "invalid_field", "invalid {field}"
+    UNKNOWN_RATING = "unknown_rating", "unknown rating"
+    NOT_AN_EVENT = "not_an_event", "not an event"
+
+
+class SourceStatus(_Told):
+    """How a source fares that is read for as long as a process runs."""
+
+    READING = "reading", "reading"
+    CAUGHT_UP = "caught_up", "caught up"
+    WAITING = "waiting", "waiting"
+    DISK_FULL = "disk_full", "disk full"
+    FAILED = "failed", "failed"
 
 
 def completions_in_words(counts: Iterable[FateCount]) -> dict[str, int]:

@@ -83,7 +83,7 @@ class Scene:
         assert refused.status_code == requests.codes.service_unavailable
         assert int(refused.headers["Retry-After"]) > 0
         assert "could not be written to disk" in refused.json()["error"]
-        wait_until(lambda: owner.state("topic")["state"] == "disk full")
+        wait_until(lambda: owner.state("topic")["state"] == "disk_full")
         ready = owner.get("/readyz")
         assert ready.status_code == requests.codes.service_unavailable
         assert "no space left" in ready.json()["reason"]

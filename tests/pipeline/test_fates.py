@@ -8,7 +8,10 @@ from thumbwheel.fates import (
     EventStatus,
     Fate,
     FateCount,
+    Fault,
     NotStored,
+    Quarantine,
+    SourceStatus,
     completions_in_words,
     pairs_in_words,
     recorded,
@@ -18,7 +21,7 @@ from thumbwheel.store import SourceCounts
 SCREEN = "one side is more than 1.25 times as long as the other"
 
 
-@pytest.mark.parametrize("kind", [Fate, NotStored, EventStatus])
+@pytest.mark.parametrize("kind", [Fate, NotStored, EventStatus, Quarantine, Fault, SourceStatus])
 def test_every_value_has_words(kind):
     """A value alone names its member, and no two of a kind are told alike."""
     assert all(kind(str(member)) is member for member in kind)

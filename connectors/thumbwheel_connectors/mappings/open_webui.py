@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic.dataclasses import dataclass
 
-from thumbwheel.events import MalformedRecordError
+from thumbwheel.events import MalformedRecordError, invalid_field
 from thumbwheel.events.mapping import RatingOptions, find
 from thumbwheel_connectors.chat import message, text_of
 
@@ -43,7 +43,7 @@ class OpenWebUIMapping(RatingOptions):
             return None
         message_id = meta.get("message_id")
         if not isinstance(message_id, str):
-            raise MalformedRecordError("`meta.message_id` does not name the rated message")
+            raise invalid_field("meta.message_id", " does not name the rated message")
         chat = _chat(record)
         branch = _branch(chat, message_id)
         rated = branch[-1]
@@ -88,7 +88,7 @@ def _branch(chat: Mapping[str, Any], message_id: str) -> list[Mapping[str, Any]]
     if isinstance(messages, list):
         messages = {str(find(item, ("id",))): item for item in messages}
     if not isinstance(messages, Mapping):
-        raise MalformedRecordError("`history.messages` of the snapshot holds no messages")
+        raise invalid_field("history.messages", " of the snapshot holds no messages")
     branch: list[Mapping[str, Any]] = []
     step: object = message_id
     while step is not None:

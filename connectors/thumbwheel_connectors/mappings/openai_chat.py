@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic.dataclasses import dataclass
 
-from thumbwheel.events import MalformedRecordError
+from thumbwheel.events import MalformedRecordError, invalid_field
 from thumbwheel.events.mapping import RatingOptions, find
 from thumbwheel_connectors.chat import answer_text, decoded, prompt_messages
 
@@ -68,7 +68,7 @@ class OpenAIChatMapping(RatingOptions):
         if messages is None:
             return event if vote else None
         if not isinstance(messages, list) or not messages:
-            raise MalformedRecordError("`messages` is not a list of chat messages")
+            raise invalid_field("messages", " is not a list of chat messages")
         if "choices" in response:
             answer = answer_text({"choices": response["choices"]})
         else:
@@ -83,7 +83,7 @@ class OpenAIChatMapping(RatingOptions):
                 "assistant"
             )
         if prompt is None:
-            raise MalformedRecordError("`messages` holds no prompt: messages with a `role`")
+            raise invalid_field("messages", " holds no prompt: messages with a `role`")
         return event | {"prompt": prompt, "completion": answer}
 
 

@@ -295,7 +295,7 @@ class ConnectorContract(ABC):
         parsed = self.parser().parse_batch([record.raw for record in batch.records])
         dead_letters = [
             DeadLetter(batch.records[index].position, batch.records[index].raw, reason)
-            for index, reason in parsed.malformed
+            for index, reason, *_ in parsed.malformed
         ]
         store.append(
             _SOURCE,

@@ -21,13 +21,14 @@ from thumbwheel.events.identity import (
     content_id,
     text_identity,
 )
-from thumbwheel.events.parser import EventParser, ParsedBatch
+from thumbwheel.events.parser import EventParser, Malformed, ParsedBatch
 from thumbwheel.events.rows import IDENTIFIED
-from thumbwheel.events.wire import MalformedRecordError
+from thumbwheel.events.wire import MalformedRecordError, invalid_field
 
 __all__ = [
     "IDENTIFIED",
     "EventParser",
+    "Malformed",
     "MalformedRecordError",
     "ParsedBatch",
     "ascii_words",
@@ -35,6 +36,7 @@ __all__ = [
     "completion_id",
     "content_id",
     "from_chat",
+    "invalid_field",
     "readable",
     "text_identity",
     "to_chat",

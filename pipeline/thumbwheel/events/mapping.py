@@ -17,6 +17,7 @@ from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
 from thumbwheel.events import MalformedRecordError
+from thumbwheel.fates import Fault
 from thumbwheel.types import Message
 
 __all__ = ["KeyMapping", "Rating", "RatingOptions", "RecordMapping", "Scale", "find"]
@@ -61,7 +62,9 @@ class Scale:
         """
         number = _to_number(rating)
         if number is None:
-            raise MalformedRecordError(f"rating {rating!r:.60} is not a number on the `scale`")
+            raise MalformedRecordError(
+                f"rating {rating!r:.60} is not a number on the `scale`", Fault.UNKNOWN_RATING
+            )
         return max(-1.0, min(1.0, 2 * (number - self.down) / (self.up - self.down) - 1))
 
 
@@ -121,7 +124,8 @@ class RatingOptions:
             return self.scale.score(rating)
         raise MalformedRecordError(
             f"rating {rating!r:.60} is neither in `up`, `down` nor `withdrawn`; "
-            "list it, or set `scale`"
+            "list it, or set `scale`",
+            Fault.UNKNOWN_RATING,
         )
 
 

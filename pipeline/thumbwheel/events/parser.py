@@ -2,20 +2,30 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pydantic_core
 
 from thumbwheel.events.rows import IDENTIFIED, Row, to_row, to_table
 from thumbwheel.events.wire import MalformedRecordError, validate
+from thumbwheel.fates import Fault
 
-__all__ = ["EventParser", "ParsedBatch"]
+__all__ = ["EventParser", "Malformed", "ParsedBatch"]
 
 # In memory, hostile JSON takes up to eighty times the room it has on the wire.
 _MAX_RECORD_BYTES = 8 << 20
 # A piece of an Arrow column cannot hold more than 2 GiB of text.
 _MAX_PIECE_BYTES = 256 << 20
+
+
+class Malformed(NamedTuple):
+    """A record that cannot be read: its place in the batch, and what is wrong with it."""
+
+    place: int
+    reason: str
+    fault: Fault
+    field: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +34,12 @@ class ParsedBatch:
 
     Attributes:
         events: `IDENTIFIED`, in the order of the records.
-        malformed: The index of each record that cannot be read, and the reason.
+        malformed: Each record that cannot be read.
         ignored: How many records are no feedback, says the mapping.
     """
 
     events: pa.Table
-    malformed: Sequence[tuple[int, str]]
+    malformed: Sequence[Malformed]
     ignored: int
 
 
@@ -52,13 +62,13 @@ class EventParser:
         """
         tables: list[pa.Table] = []
         rows: list[Row] = []
-        malformed: list[tuple[int, str]] = []
+        malformed: list[Malformed] = []
         ignored = n_bytes = 0
         for index, raw in enumerate(raws):
             try:
                 row = self._parse(raw)
             except MalformedRecordError as error:
-                malformed.append((index, str(error)))
+                malformed.append(Malformed(index, str(error), error.fault, error.field))
                 continue
             if row is None:
                 ignored += 1
@@ -97,7 +107,7 @@ class EventParser:
         try:
             record = pydantic_core.from_json(raw, allow_inf_nan=False)
         except ValueError as error:
-            raise MalformedRecordError(f"not valid JSON: {error}") from None
+            raise MalformedRecordError(f"not valid JSON: {error}", Fault.INVALID_JSON) from None
         if not isinstance(record, dict):
             raise MalformedRecordError("the record is not a JSON object")
         try:

@@ -16,6 +16,7 @@ from thumbwheel.events.wire import (
     WireMessage,
     WireTextPart,
     WireToolCall,
+    invalid_field,
 )
 from thumbwheel.tables import EVENTS, MESSAGES
 from thumbwheel.types import Message, Prompt
@@ -138,7 +139,7 @@ def _message(index: int, wire: WireMessage) -> Message:
     message: Message = {"role": wire["role"], "content": content or ""}
     calls, answers, name = wire.get("tool_calls"), wire.get("tool_call_id"), wire.get("name")
     if content is None and not calls:
-        raise MalformedRecordError(f"`prompt.{index}` has neither content nor tool_calls")
+        raise invalid_field(f"prompt.{index}", " has neither content nor tool_calls")
     if calls or answers or name:
         extra: dict[str, Any] = {}
         if calls:
@@ -158,8 +159,8 @@ def _tool_call(index: int, call: WireToolCall) -> dict[str, Any]:
         # OpenAI sends JSON in a text, chat templates expect the object.
         arguments = _parsed(arguments)
     elif not _fits(arguments):
-        raise MalformedRecordError(
-            f"`prompt.{index}.tool_calls` has a number of more than 64 bits; send it as text"
+        raise invalid_field(
+            f"prompt.{index}.tool_calls", " has a number of more than 64 bits; send it as text"
         )
     normal = {"type": "function", "function": {"name": function["name"], "arguments": arguments}}
     identity = call.get("id")
@@ -190,4 +191,4 @@ def _json(where: str, value: Mapping[str, Any]) -> str:
     try:
         return to_json(value)
     except ValueError as error:
-        raise MalformedRecordError(f"`{where}` cannot be written as JSON: {error}") from None
+        raise invalid_field(where, f" cannot be written as JSON: {error}") from None

@@ -22,12 +22,15 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
+from thumbwheel.fates import Fault
+
 __all__ = [
     "MalformedRecordError",
     "WireEvent",
     "WireMessage",
     "WireTextPart",
     "WireToolCall",
+    "invalid_field",
     "validate",
 ]
 
@@ -38,7 +41,25 @@ _NUMBER = re.compile(r"[0-9]{9,13}(\.[0-9]{1,20})?")
 
 
 class MalformedRecordError(ValueError):
-    """A record that cannot be read as an event; the message is the reason."""
+    """A record that cannot be read as an event; the message is the reason.
+
+    Args:
+        reason: What is wrong, with the value.
+        fault: The class that such records are counted by.
+        field: Which field is invalid.
+    """
+
+    def __init__(
+        self, reason: str, fault: Fault = Fault.NOT_AN_EVENT, field: str | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.fault, self.field = fault, field
+
+
+def invalid_field(field: str, what: str) -> MalformedRecordError:
+    """Return what to raise when a field, of which a part may be named, is wrong."""
+    name, _, _ = field.partition(".")
+    return MalformedRecordError(f"`{field}`{what}", Fault.INVALID_FIELD, name)
 
 
 def _moment(value: object) -> datetime:
@@ -176,17 +197,17 @@ def validate(raw: bytes) -> WireEvent:
     try:
         event: WireEvent = _VALIDATOR.validate_json(raw)
     except ValidationError as error:
-        raise MalformedRecordError(_first_finding(error)) from None
+        raise _first_finding(error) from None
     return event
 
 
-def _first_finding(error: ValidationError) -> str:
+def _first_finding(error: ValidationError) -> MalformedRecordError:
     # What reached deepest is about the member of a union that fits best.
     item = max(error.errors(include_url=False), key=lambda item: len(item["loc"]))
     if item["type"] == "json_invalid":
-        return f"not valid JSON: {item['ctx']['error']}"
+        return MalformedRecordError(f"not valid JSON: {item['ctx']['error']}", Fault.INVALID_JSON)
     where = ".".join(str(part) for part in item["loc"] if isinstance(part, int) or part in _KEYS)
-    return f"`{where or 'record'}`: {item['msg']}, got {_shown(item['input'])}"
+    return invalid_field(where or "record", f": {item['msg']}, got {_shown(item['input'])}")
 
 
 def _shown(value: object) -> str:

@@ -21,7 +21,7 @@ import pyarrow as pa
 from opentelemetry import trace
 
 from thumbwheel.config import SourceConfig
-from thumbwheel.events import IDENTIFIED, EventParser, ParsedBatch, text_identity
+from thumbwheel.events import IDENTIFIED, EventParser, Malformed, ParsedBatch, text_identity
 from thumbwheel.events.parallel import Parsing
 from thumbwheel.plugin import load_connector, load_mapping
 from thumbwheel.plugin.host import Plugins
@@ -33,7 +33,7 @@ __all__ = ["SourcePipeline", "StoredBatch", "parser_for", "process", "process_le
 
 _BATCHES_IN_FLIGHT = 6
 
-_Committed = tuple[SourceCounts, tuple[str, ...]]
+_Committed = tuple[SourceCounts, Sequence[Malformed]]
 
 _tracer = trace.get_tracer("thumbwheel.ingest")
 
@@ -42,12 +42,12 @@ _tracer = trace.get_tracer("thumbwheel.ingest")
 class StoredBatch:
     """One committed batch: what became of its records, and what is left behind it.
 
-    `seconds` is the time from when it had been read to when it was acknowledged; `reasons` says
-    why each dead letter is one.
+    `seconds` is the time from when it had been read to when it was acknowledged; `malformed`
+    are its dead letters.
     """
 
     counts: SourceCounts
-    reasons: tuple[str, ...]
+    malformed: Sequence[Malformed]
     progress: float
     lag: Lag
     seconds: float
@@ -125,14 +125,14 @@ class SourcePipeline:
         def land() -> None:
             batch, begun, commit = flight.popleft()
             try:
-                counts, reasons = commit.result()
+                counts, malformed = commit.result()
             except BaseException:
                 # Those behind it are not tried: a cursor must never be stored over a gap.
                 flight.clear()
                 raise
             log.acknowledge(batch.cursor)
             seconds = time.monotonic() - begun
-            stored(StoredBatch(counts, reasons, batch.progress, batch.lag, seconds))
+            stored(StoredBatch(counts, malformed, batch.progress, batch.lag, seconds))
 
         with commits:
             try:
@@ -154,7 +154,7 @@ class SourcePipeline:
             parsed = parsing.result()
             letters = [
                 DeadLetter(batch.records[index].position, batch.records[index].raw, reason)
-                for index, reason in parsed.malformed
+                for index, reason, *_ in parsed.malformed
             ]
             processed = process(parsed.events, self._plugins)
             counts = self._store.append(
@@ -166,7 +166,7 @@ class SourcePipeline:
                 received=len(batch.records),
                 now=datetime.now(UTC),
             )
-        return counts, tuple(letter.reason for letter in letters)
+        return counts, parsed.malformed
 
 
 class _Commits:

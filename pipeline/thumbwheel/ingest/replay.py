@@ -38,7 +38,7 @@ def replay_dead_letters(
         while letters := store.letters_to_replay(name, last, _BATCH):
             ids = [letter_id for letter_id, _ in letters]
             parsed = parser.parse_batch([raw for _, raw in letters])
-            reasons = {ids[index]: reason for index, reason in parsed.malformed}
+            reasons = {ids[index]: reason for index, reason, *_ in parsed.malformed}
             processed = process(parsed.events, plugins)
             counts += store.resolve_dead_letters(
                 name,

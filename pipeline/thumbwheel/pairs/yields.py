@@ -115,7 +115,8 @@ def _outcome(event: EventState, fate: Fate | None, detail: str | None) -> str:
         case EventStatus.WITHDRAWN:
             return f"and takes back what {rater} had said about the answer {answer}"
         case EventStatus.QUARANTINED:
-            return f"and does not count, because the votes of {rater} are left out: {event.reason}"
+            why = event.quarantined and event.quarantined.reason
+            return f"and does not count, because the votes of {rater} are left out: {why}"
         case EventStatus.OVER_BUDGET:
             return f"and does not count, because {rater} has more votes than count of one rater"
         case EventStatus.RETOLD:

@@ -1,6 +1,5 @@
 """What Prometheus collects: the balance of every source, lags, times, the size of the store."""
 
-import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from thumbwheel.events import Malformed
 from thumbwheel.ingest.pipeline import StoredBatch
 from thumbwheel.store import SourceCounts, Store
 from thumbwheel.store.remote import SourceState
@@ -21,7 +21,6 @@ from thumbwheel.store.remote import SourceState
 __all__ = ["Metrics"]
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-_FIELD = re.compile(r"`(\w+)")
 
 
 class Metrics(Collector):
@@ -42,7 +41,7 @@ class Metrics(Collector):
         self._lock = threading.Lock()
         self._counts: dict[str, SourceCounts] = {}
         self.refresh()
-        self._reasons: Counter[tuple[str, str]] = Counter()
+        self._faults: Counter[tuple[str, str]] = Counter()
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -59,7 +58,7 @@ class Metrics(Collector):
         self._seconds.labels(source).observe(batch.seconds)
         with self._lock:
             self._counts[source] = self._counts.get(source, SourceCounts(source)) + batch.counts
-            self._reasons.update((source, reason_class(reason)) for reason in batch.reasons)
+            self._faults.update((source, fault_label(malformed)) for malformed in batch.malformed)
 
     def refresh(self) -> None:
         """Count anew in the store: votes are parked and joined, dead letters replayed."""
@@ -75,7 +74,7 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Return the metrics of this moment; called by the registry."""
         with self._lock:
-            counts, reasons = list(self._counts.values()), dict(self._reasons)
+            counts, faults = list(self._counts.values()), dict(self._faults)
         totals = {
             "records_received": ("Records read.", [c.received for c in counts]),
             "events_stored": ("Events stored, parked votes included.", [_kept(c) for c in counts]),
@@ -100,7 +99,7 @@ class Metrics(Collector):
             "Records found unreadable since the process started.",
             labels=["source", "reason"],
         )
-        for labels, count in reasons.items():
+        for labels, count in faults.items():
             by_reason.add_metric(labels, count)
         yield by_reason
         yield from self._collect_states()
@@ -127,13 +126,9 @@ class Metrics(Collector):
         yield from (up, lag, age)
 
 
-def reason_class(reason: str) -> str:
-    """Return which of a few classes a dead letter's reason is of: a label must not hold data."""
-    if reason.startswith("not valid JSON"):
-        return "invalid JSON"
-    if field := _FIELD.match(reason):
-        return f"invalid {field[1]}"
-    return "unknown rating" if reason.startswith("rating ") else "not an event"
+def fault_label(malformed: Malformed) -> str:
+    """Return the class of a dead letter: a label must not hold data."""
+    return malformed.fault.words.format(field=malformed.field)
 
 
 def _kept(counts: SourceCounts) -> int:

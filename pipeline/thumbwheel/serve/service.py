@@ -18,13 +18,14 @@ import structlog
 from thumbwheel.config import Config
 from thumbwheel.errors import DamagedStoreError, DiskFullError, ThumbwheelError
 from thumbwheel.events.parallel import Parsing
+from thumbwheel.fates import SourceStatus
 from thumbwheel.ingest import SourcePipeline, expire_parked, replay_dead_letters
 from thumbwheel.plugin.host import Plugins
 from thumbwheel.process.locks import only_one
 from thumbwheel.process.web import BackgroundServer
 from thumbwheel.serve.api import Owner, make_api
 from thumbwheel.serve.metrics import Metrics
-from thumbwheel.serve.sources import DISK_FULL, SourceThread
+from thumbwheel.serve.sources import SourceThread
 from thumbwheel.store import Store
 from thumbwheel.store.remote import OwnerNote, SourceState, owner_note_path
 
@@ -170,7 +171,7 @@ class _Service:
 
     def _unready(self) -> str | None:
         """A source that is down is no reason to send nothing to the others."""
-        full = (state.error for state in self._states() if state.state == DISK_FULL)
+        full = (state.error for state in self._states() if state.state is SourceStatus.DISK_FULL)
         return next(full, None)
 
 

@@ -8,14 +8,13 @@ from contextlib import suppress
 import structlog
 
 from thumbwheel.errors import DamagedStoreError, DiskFullError, ThumbwheelError, UnavailableError
+from thumbwheel.fates import SourceStatus
 from thumbwheel.ingest import SourcePipeline
 from thumbwheel.ingest.pipeline import StoredBatch
 from thumbwheel.store.remote import SourceState
 from thumbwheel.types import EventLog, Receiver, ReceivingConnector
 
-__all__ = ["DISK_FULL", "SourceThread"]
-
-DISK_FULL = "disk full"
+__all__ = ["SourceThread"]
 
 _IDLE_SECONDS = 0.5
 _FIRST_PAUSE_SECONDS = 0.5
@@ -41,7 +40,7 @@ class SourceThread:
         fatal: Callable[[ThumbwheelError], None],
     ) -> None:
         self.name = pipeline.name
-        self.state = SourceState(pipeline.name, "reading")
+        self.state = SourceState(pipeline.name, SourceStatus.READING)
         self._pipeline, self._stored, self._fatal = pipeline, stored, fatal
         self._receiver: Receiver | None = None
         self._stop = threading.Event()
@@ -96,13 +95,13 @@ class SourceThread:
                 self._fatal(error)
                 return
             except DiskFullError as error:
-                self._note(DISK_FULL, error)
+                self._note(SourceStatus.DISK_FULL, error)
             except UnavailableError as error:
-                self._note("waiting", error)
+                self._note(SourceStatus.WAITING, error)
             except ThumbwheelError as error:
-                self._note("failed", error)
+                self._note(SourceStatus.FAILED, error)
             except Exception as error:
-                self._note("failed", error)
+                self._note(SourceStatus.FAILED, error)
                 _log.exception("unexpected", source=self.name)
             self._failures = min(self._failures + 1, _MAX_DOUBLINGS)
             longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**self._failures)
@@ -125,27 +124,27 @@ class SourceThread:
 
     def _note_batch(self, batch: StoredBatch) -> None:
         self._failures = 0
-        self._change("reading")
+        self._change(SourceStatus.READING)
         lag = batch.lag
-        self.state = SourceState(self.name, "reading", None, lag.records, lag.seconds)
+        self.state = SourceState(self.name, SourceStatus.READING, None, lag.records, lag.seconds)
         self._stored(self.name, batch)
 
     def _caught_up(self) -> None:
         self._failures = 0
-        self._change("caught up")
-        self.state = SourceState(self.name, "caught up", None, 0, 0.0)
+        self._change(SourceStatus.CAUGHT_UP)
+        self.state = SourceState(self.name, SourceStatus.CAUGHT_UP, None, 0, 0.0)
 
-    def _note(self, state: str, error: Exception) -> None:
+    def _note(self, state: SourceStatus, error: Exception) -> None:
         message = " ".join(str(error).split())
         self._change(state, message)
         self.state = SourceState(
             self.name, state, message, self.state.lag_records, self.state.lag_seconds
         )
 
-    def _change(self, state: str, error: str | None = None) -> None:
+    def _change(self, state: SourceStatus, error: str | None = None) -> None:
         """Log a change between well and unwell; reading and caught up alternate all the time."""
-        well = {"reading", "caught up"}
+        well = {SourceStatus.READING, SourceStatus.CAUGHT_UP}
         if error is not None and (self.state.state, self.state.error) != (state, error):
-            _log.warning("source " + state, source=self.name, error=error)
+            _log.warning("source " + state.words, source=self.name, error=error)
         elif error is None and self.state.state not in well:
             _log.info("source recovered", source=self.name)

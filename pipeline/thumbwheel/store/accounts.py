@@ -15,7 +15,7 @@ from thumbwheel.config import VotePolicy
 from thumbwheel.fates import EventStatus, Fate
 from thumbwheel.store.database import Connection
 from thumbwheel.store.sources import balance
-from thumbwheel.store.values import SourceCounts
+from thumbwheel.store.values import Quarantined, SourceCounts
 from thumbwheel.store.votes import WeighedVotes
 
 __all__ = [
@@ -70,7 +70,8 @@ class EventState:
         prompt_id: What the answer answers.
         completion_id: The answer's text; of a correction, the text that the rater wrote.
         superseded_by: What the same rater said last, of a superseded vote.
-        reason: Why a rater's votes are left out, or a record could not be read.
+        quarantined: The rater whose votes are left out.
+        reason: Why a record could not be read.
     """
 
     event_id: str
@@ -83,6 +84,7 @@ class EventState:
     prompt_id: str | None = None
     completion_id: str | None = None
     superseded_by: str | None = None
+    quarantined: Quarantined | None = None
     reason: str | None = None
 
 
@@ -189,7 +191,7 @@ def event_state(connection: Connection, event_id: str, policy: VotePolicy) -> Ev
     if not known:
         return _never_stored(connection, event_id)
     weighed = WeighedVotes(connection, policy)
-    quarantined = {rater.rater_id: rater.reason for rater in weighed.quarantined}
+    quarantined = {rater.rater_id: rater for rater in weighed.quarantined}
     (row,) = weighed.connection.execute(_STATE, [event_id]).fetchall()
     state, source, received_at, occurred_at, generation_id, rater_id, *about = row
     prompt_id, completion_id, superseded_by = about
@@ -204,7 +206,7 @@ def event_state(connection: Connection, event_id: str, policy: VotePolicy) -> Ev
         prompt_id,
         completion_id,
         superseded_by,
-        reason=quarantined.get(rater_id) if state == EventStatus.QUARANTINED else None,
+        quarantined=quarantined.get(rater_id) if state == EventStatus.QUARANTINED else None,
     )
 
 

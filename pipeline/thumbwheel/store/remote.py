@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from thumbwheel.config import Config, VotePolicy
 from thumbwheel.errors import BusyError, ConfigError, DataError, UnavailableError
+from thumbwheel.fates import SourceStatus
 from thumbwheel.store import (
     Accounts,
     EventState,
@@ -55,14 +56,14 @@ class OwnerNote:
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """How a source fares: `reading`, `caught up`, `waiting`, `disk full` or `failed`.
+    """How a source fares.
 
     `error` says why it waits to try again, or what to mend; lags are None where the source cannot
     tell.
     """
 
     source: str
-    state: str
+    state: SourceStatus
     error: str | None = None
     lag_records: int | None = None
     lag_seconds: float | None = None

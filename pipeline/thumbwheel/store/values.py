@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from thumbwheel.fates import Quarantine
+
 __all__ = [
     "DeadLetter",
     "PluginCount",
@@ -132,11 +134,18 @@ class VoteCounts:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A rater whose votes are left out, and why."""
+    """A rater whose votes are left out, and why; a burst is `most` votes within so many seconds."""
 
     rater_id: str
     n_votes: int
-    reason: str
+    why: Quarantine
+    most: int | None = None
+    seconds: float | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why, in words."""
+        return self.why.words.format(n_votes=self.n_votes, most=self.most, seconds=self.seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,13 @@ that bear the same time, or none, the one that arrived last counts.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
 
 from thumbwheel.config import VotePolicy, VotesConfig
 from thumbwheel.events import completion_id
+from thumbwheel.fates import Quarantine
 from thumbwheel.store.database import Connection
 from thumbwheel.store.values import Quarantined, VoteCounts
 
@@ -108,7 +110,7 @@ _CONSTANT = """
 WITH everybody AS (
     SELECT sum(n) AS n, sum(up) AS up, sum(down) AS down, count(*) AS raters FROM raters
 )
-SELECT r, raters.n, CASE WHEN raters.up = raters.n THEN 'up' ELSE 'down' END AS vote
+SELECT r, raters.n, CASE WHEN raters.up = raters.n THEN 'all_up' ELSE 'all_down' END AS why
 FROM raters, everybody
 WHERE (raters.up = raters.n OR raters.down = raters.n) AND r > 0
   AND raters.n * ln((1 + CASE WHEN raters.up = raters.n THEN everybody.up ELSE everybody.down END
@@ -338,18 +340,18 @@ def _find_latest(connection: Connection, origins: Mapping[str, str]) -> None:
     connection.execute(_LATEST)
 
 
-def _quarantined(connection: Connection, limits: VotesConfig) -> dict[int, tuple[int, str]]:
-    """Return the votes of raters who are left out, by their numbers, and why."""
-    found = {}
+def _quarantined(connection: Connection, limits: VotesConfig) -> dict[int, tuple[Any, ...]]:
+    """Return what `Quarantined` says besides the name, by the numbers of raters."""
+    found: dict[int, tuple[Any, ...]] = {}
     share = {"share": limits.max_rater_share}
     for rater, n_votes in connection.execute(_FLOODS, share).fetchall():
-        found[rater] = (n_votes, f"{n_votes:,} votes, more than five times a rater's budget")
+        found[rater] = n_votes, Quarantine.FLOOD
     if limits.burst_votes is not None:
-        numbers = {"votes": limits.burst_votes, "seconds": limits.burst_seconds}
-        reason = f"{limits.burst_votes} votes within {limits.burst_seconds:g} seconds"
+        most, seconds = limits.burst_votes, limits.burst_seconds
+        numbers = {"votes": most, "seconds": seconds}
         for rater, n_votes in connection.execute(_BURSTS, numbers).fetchall():
-            found[rater] = (n_votes, reason)
+            found[rater] = n_votes, Quarantine.BURST, most, seconds
     if limits.quarantine_constant:
-        for rater, n_votes, vote in connection.execute(_CONSTANT).fetchall():
-            found[rater] = (n_votes, f"all {n_votes:,} votes are {vote}")
+        for rater, n_votes, why in connection.execute(_CONSTANT).fetchall():
+            found[rater] = n_votes, Quarantine(why)
     return found

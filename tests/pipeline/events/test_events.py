@@ -16,6 +16,7 @@ from thumbwheel.events import (
     MalformedRecordError,
 )
 from thumbwheel.events.mapping import KeyMapping
+from thumbwheel.fates import Fault
 
 
 def parse(mapping=None, **record):
@@ -157,12 +158,35 @@ def test_a_batch_tells_what_became_of_each_record():
     assert batch.events.schema.equals(IDENTIFIED)
     assert batch.events["completion"].to_pylist() == ["b", "d"]
     assert batch.events["score"].to_pylist() == [1, None]
-    assert [index for index, _ in batch.malformed] == [1, 3]
-    assert [reason[:14] for _, reason in batch.malformed] == ["not valid JSON", "rating 'meh' i"]
+    assert [index for index, *_ in batch.malformed] == [1, 3]
+    assert [reason[:14] for _, reason, *_ in batch.malformed] == [
+        "not valid JSON",
+        "rating 'meh' i",
+    ]
     assert batch.ignored == 1
     assert parser.parse(raws[2]) is None
     rows = [parser.parse(raws[0]), parser.parse(raws[4])]
     assert batch.events.equals(pa.Table.from_pylist(rows, schema=IDENTIFIED))
+
+
+@pytest.mark.parametrize(
+    ("raw", "fault", "field"),
+    [
+        ("{", Fault.INVALID_JSON, None),
+        ('{"prompt": "a", "completion": "c", "score": 7}', Fault.INVALID_FIELD, "score"),
+        ('{"prompt": [{"role": 1}], "completion": "c"}', Fault.INVALID_FIELD, "prompt"),
+        ('{"prompt": [{"role": "user"}], "completion": "c"}', Fault.INVALID_FIELD, "prompt"),
+        ("[]", Fault.INVALID_FIELD, "record"),
+        ('{"prompt": "a"}', Fault.NOT_AN_EVENT, None),
+    ],
+)
+def test_malformed_records_have_a_class(raw, fault, field):
+    """What is wrong is a value of a few, and a field's name; with a mapping it may be a rating."""
+    (malformed,) = EventParser().parse_batch([raw.encode()]).malformed
+    assert (malformed.fault, malformed.field) == (fault, field)
+    rated = b'{"prompt": "a", "completion": "c", "rating": "meh"}'
+    (malformed,) = EventParser(KeyMapping()).parse_batch([rated]).malformed
+    assert (malformed.fault, malformed.field) == (Fault.UNKNOWN_RATING, None)
 
 
 def test_a_batch_may_be_empty():
@@ -215,7 +239,9 @@ def test_a_mapping_that_fails_makes_a_dead_letter():
     batch = EventParser(mapping).parse_batch(
         [b'{"question": "a"}', b'{"question":"a","answer":"b"}']
     )
-    assert batch.malformed == [(0, "the mapping failed: KeyError: 'answer'")]
+    assert batch.malformed == [
+        (0, "the mapping failed: KeyError: 'answer'", Fault.NOT_AN_EVENT, None)
+    ]
     assert len(batch.events) == 1
 
 

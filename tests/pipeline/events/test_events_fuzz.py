@@ -183,10 +183,10 @@ def test_every_record_is_an_event_malformed_or_ignored(database):
             parsed = EventParser(mapping).parse_batch(raws)
             n_events = len(parsed.events)
             assert n_events + len(parsed.malformed) + parsed.ignored == len(raws)
-            indices = [index for index, _ in parsed.malformed]
+            indices = [index for index, *_ in parsed.malformed]
             assert indices == sorted(set(indices))
             assert all(0 <= index < len(raws) for index in indices)
-            for _, reason in parsed.malformed:
+            for _, reason, *_ in parsed.malformed:
                 assert reason
                 assert "\n" not in reason
                 assert len(reason) < 400

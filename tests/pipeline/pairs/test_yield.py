@@ -14,9 +14,9 @@ from thumbwheel.cli import main
 from thumbwheel.cli.show.pairs import print_yield
 from thumbwheel.demo.traffic import write_events
 from thumbwheel.demo.world import WorldOptions
-from thumbwheel.fates import IN_PAIRS, EventStatus, Fate, NotStored
+from thumbwheel.fates import IN_PAIRS, EventStatus, Fate, NotStored, Quarantine
 from thumbwheel.pairs.yields import Loss, Stage, YieldReport, describe_event, yield_report
-from thumbwheel.store import Accounts, EventState, SourceCounts, StateCount
+from thumbwheel.store import Accounts, EventState, Quarantined, SourceCounts, StateCount
 
 CONFIG = """
 project = "p"
@@ -163,6 +163,7 @@ def test_one_sentence(state, fate, told):
         generation_id="g",
         rater_id="r",
         superseded_by="e2" if state == "superseded" else None,
+        quarantined=Quarantined("r", 30, Quarantine.ALL_UP),
         reason="why",
     )
     sentence = describe_event(event, fate and Fate(fate), "too alike")

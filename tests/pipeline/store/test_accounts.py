@@ -12,11 +12,11 @@ from storing import NOW, append, event, vote
 
 from thumbwheel.config import VotePolicy
 from thumbwheel.errors import DataError
-from thumbwheel.fates import Fate
+from thumbwheel.fates import Fate, Quarantine
 from thumbwheel.pairs.yields import yield_report
 from thumbwheel.process.web import BackgroundServer
 from thumbwheel.serve.api import Owner, make_api
-from thumbwheel.store import FATES, DeadLetter, Store
+from thumbwheel.store import FATES, DeadLetter, Quarantined, Store
 from thumbwheel.store.remote import RemoteStore
 from thumbwheel.tables import RATED
 
@@ -135,7 +135,9 @@ def test_votes_left_out_by_policy(store):
     append(store, *burst, event(event_id="other", rater_id="r", score=1))
     strict = VotePolicy(votes=EVERY_VOTE | {"burst_votes": 5, "burst_seconds": 10.0})
     left_out = store.event_state("burst 3", strict)
-    assert (left_out.state, left_out.reason) == ("quarantined", "5 votes within 10 seconds")
+    assert left_out.state == "quarantined"
+    assert left_out.quarantined == Quarantined("bot", 5, Quarantine.BURST, 5, 10.0)
+    assert left_out.quarantined.reason == "5 votes within 10 seconds"
     assert state(store, "other", strict) == "vote"
     thrifty = VotePolicy(votes=EVERY_VOTE | {"max_rater_share": 0.01})
     states = Counter(state(store, f"burst {number}", thrifty) for number in range(5))

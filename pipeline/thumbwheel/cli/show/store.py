@@ -57,7 +57,7 @@ def print_status(
         error = f": {state.error}" if state.error else ""
         console.print(
             Text(
-                printable(f"  {state.source}: {state.state}{behind}{error}"),
+                printable(f"  {state.source}: {state.state.words}{behind}{error}"),
                 style="red" if error else "dim",
             )
         )
