@@ -13,12 +13,12 @@ import typer
 from thumbwheel.cli.current import current_pairs, stored
 from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, load_config, make_console
 from thumbwheel.errors import DataError
-from thumbwheel.fates import EventStatus, Fate
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from thumbwheel.config import Config
+    from thumbwheel.fates import Fate
     from thumbwheel.store import EventState
 
 __all__ = ["yield_commands"]
@@ -80,11 +80,12 @@ def explain(
         print_trace(console, trace, name)
 
 
-def _fate(settings: "Config", event: "EventState") -> tuple[Fate | None, str | None]:
+def _fate(settings: "Config", event: "EventState") -> "tuple[Fate | None, str | None]":
     """Return what becomes of the completion that an event speaks about, where that matters."""
     import pyarrow.compute as pc
 
     from thumbwheel.cli.show.progress import StageDisplay
+    from thumbwheel.fates import EventStatus, Fate
 
     if event.state not in (EventStatus.VOTE, EventStatus.CORRECTION, EventStatus.ANSWER):
         return None, None
