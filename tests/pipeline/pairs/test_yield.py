@@ -140,7 +140,7 @@ def test_any_accounts_add_up(counted, states):
         ("dead_letter", None, "is a dead letter (why)"),
         ("superseded", None, "r said something else later, in e2"),
         ("withdrawn", None, "takes back what r had said about the answer g"),
-        ("quarantined", None, "the votes of r are left out: why"),
+        ("quarantined", None, "the votes of r are left out: all 30 votes are up"),
         ("over_budget", None, "r has more votes than count"),
         ("retold", None, "had another text before"),
         ("comment", None, "no vote"),
