@@ -5,6 +5,7 @@ import tomllib
 from dataclasses import fields
 from inspect import getdoc
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
@@ -28,7 +29,7 @@ def test_the_configuration_examples_are_valid(name, tmp_path):
     examples = [tomllib.loads(text) for text in blocks("toml")]
     sources = [source for example in examples for source in example.get("sources", [])]
     (source,) = (SourceConfig(**source) for source in sources if source["connector"] == name)
-    adapter = TypeAdapter(CONNECTORS[name])
+    adapter: TypeAdapter[Any] = TypeAdapter(CONNECTORS[name])
     adapter.validate_python(source.options, context={"base_dir": tmp_path})
 
 

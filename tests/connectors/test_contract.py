@@ -79,7 +79,7 @@ class TestKafka(ConnectorContract):
 
     def connector(self, folder):
         self.broker.create_topic(self.topic)
-        return KafkaConnector(topics=self.topic, bootstrap_servers=self.broker.address)
+        return KafkaConnector(topics=(self.topic,), bootstrap_servers=self.broker.address)
 
     def produce(self, records):
         self.broker.produce(self.topic, records)

@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from typing import Any
 
 import pytest
 from feedback import feedback
@@ -48,7 +49,7 @@ def test_a_cycle_killed_at_every_stage_goes_on(project, thumbwheel):
         "in registration": exists("mlartifacts/*/*/artifacts/*"),
         "after registration": exists("cycles/*/registered.json"),
     }
-    kept = {}
+    kept: dict[str, Any] = {}
     killed = []
     for moment, condition in moments.items():
         process = thumbwheel.start("cycle", cwd=project)

@@ -5,6 +5,7 @@ import signal
 import time
 from collections import Counter
 from contextlib import ExitStack, closing
+from typing import Any
 
 import psutil
 from brokers import noida
@@ -60,7 +61,8 @@ def test_no_kill_loses_or_doubles_an_event(tmp_path):
     """SIGKILL at random moments, start-up among them: each event, vote and poison is there once."""
     chance = random.Random(SEED)
     config, home, port = tmp_path / "thumbwheel.toml", tmp_path / "home", steady_port()
-    n_children, read = 0, Counter()
+    n_children = 0
+    read: Counter[Any] = Counter()
     with ExitStack() as stack:
         broker = stack.enter_context(noida(tmp_path))
         topic = stack.enter_context(closing(KafkaTraffic(broker, "thumbs", PARTITIONS, SEED)))

@@ -5,6 +5,7 @@ import signal
 import socket
 from collections import Counter
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from brokers import noida
@@ -71,7 +72,8 @@ def burst(port, number):
 
 def check_prefixes(topic, rows):
     """What is stored of each partition is all of its beginning, up to the cursor, and no more."""
-    ids, poison = set(), Counter()
+    ids = set()
+    poison: Counter[Any] = Counter()
     for partition, offset in rows.cursor["topics"]["thumbs"].items():
         for value in topic.log[int(partition)][:offset]:
             if value.startswith(b"{"):

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -51,7 +52,7 @@ def test_resumes_behind_any_batch(tmp_path, drain, pack):
     path = tmp_path / "export.jsonl"
     path.write_bytes(pack(lines(0, 100)))
     log = FileConnector(path).open(None)
-    seen = []
+    seen: list[Any] = []
     while (batch := log.poll(7)) is not None:
         seen += batch.records
         rest, _ = drain(FileConnector(path).open(batch.cursor))
@@ -312,7 +313,11 @@ def test_options_are_checked_and_paths_follow_the_config_file(tmp_path):
     assert connector.path == tmp_path.resolve() / "exports" / "*.jsonl"
     remote = adapter.validate_python({"path": "s3://bucket/exports/*.jsonl"}, context=context)
     assert remote.path == "s3://bucket/exports/*.jsonl"
-    wrongs = ({}, {"path": "a", "paths": "b"}, {"path": "a", "max_line_bytes": 1})
+    wrongs: tuple[dict[str, Any], ...] = (
+        {},
+        {"path": "a", "paths": "b"},
+        {"path": "a", "max_line_bytes": 1},
+    )
     for wrong in (*wrongs, {"path": "ftp://user:secret@host/a.jsonl"}):
         with pytest.raises(ValidationError):
             adapter.validate_python(wrong, context=context)

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,7 +34,8 @@ def test_resumes_behind_any_batch(tmp_path, drain, name):
     everything, _ = drain(FileConnector(path).open(None))
     assert [int(json.loads(r.raw)["n"]) for r in everything] == list(range(500))
     log = FileConnector(path).open(None)
-    seen, shares = [], []
+    shares = []
+    seen: list[Any] = []
     while (batch := log.poll(37)) is not None:
         seen += batch.records
         shares.append(batch.progress)

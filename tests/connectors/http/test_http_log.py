@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from contextlib import closing
+from typing import Any
 
 import pytest
 import requests
@@ -57,7 +58,7 @@ class TestHttp(ConnectorContract):
 
     @pytest.fixture(autouse=True)
     def _receivers(self):
-        self.receivers = []
+        self.receivers: list[Any] = []
         yield
         for receiver in self.receivers:
             receiver.close()
@@ -96,7 +97,7 @@ def test_segments_follow_each_other(tmp_path):
     write(tmp_path, lines(10, 12))
     names = [int(path.stem) for path in segments(tmp_path)]
     assert names == list(range(names[0], names[0] + 5))
-    seen = []
+    seen: list[Any] = []
     with closing(HttpConnector(tmp_path).open(None)) as log:
         while (batch := log.poll(2)) is not None:
             seen += batch.records
@@ -168,7 +169,7 @@ def test_a_missing_segment_is_noticed(tmp_path, lost, readable, begun_anew):
         path.unlink()
     if begun_anew:
         (tmp_path / "2999999999.jsonl").write_bytes(lines(0, 9))
-    found = []
+    found: list[Any] = []
     with pytest.raises(SourceError, match="is not there; bring it back, or give the source a new"):
         read_into(found, tmp_path, cursor)
     assert numbers(found) == readable

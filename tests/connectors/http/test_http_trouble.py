@@ -6,6 +6,7 @@ import select
 import socket
 import threading
 import time
+from typing import Any
 
 import pytest
 import requests
@@ -113,7 +114,7 @@ def test_a_full_disk_refuses_and_goes_on(disk, caplog):
     ballast = disk / "ballast"
     ballast.write_bytes(bytes(DISK_BYTES * 3 // 4))
     receiver = connector.listen()
-    acknowledged = []
+    acknowledged: list[Any] = []
     for _ in range(2):
         flood = Flood(receiver.url, prefix=f"{len(acknowledged)}-")
         wait_until(lambda flood=flood: 503 in flood.statuses)

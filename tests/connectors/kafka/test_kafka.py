@@ -170,7 +170,7 @@ def test_a_broker_whose_end_offsets_lag_is_read_to_the_end(tmp_path, drain):
         broker.create_topic("thumbs", partitions=2)
         broker.produce("thumbs", values(0, 500), 0)
         broker.produce("thumbs", values(500, 1000), 1)
-        connector = KafkaConnector(topics="thumbs", bootstrap_servers=broker.address)
+        connector = KafkaConnector(topics=("thumbs",), bootstrap_servers=broker.address)
         records, cursor = drain(connector.open(None), 300)
         assert raws(records) == sorted(values(0, 1000))
         assert drain(connector.open(cursor)) == ([], None)

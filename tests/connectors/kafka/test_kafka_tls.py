@@ -112,7 +112,7 @@ def test_a_front_without_a_broker_is_told(certificates, server_context):
     """Something speaks TLS, but nothing answers behind it: that may come back by itself."""
     port = free_port()
     connector = KafkaConnector(
-        topics="thumbs",
+        topics=("thumbs",),
         bootstrap_servers=f"127.0.0.1:{port}",
         timeout_seconds=1,
         security_protocol="SSL",
@@ -130,7 +130,7 @@ def test_a_front_without_a_broker_is_told(certificates, server_context):
 def test_plain_where_tls_is_spoken_is_told(secure_broker):
     """A plain connection to a TLS port gets no answer; the message names what to check."""
     connector = KafkaConnector(
-        topics="thumbs", bootstrap_servers=secure_broker.address, timeout_seconds=1
+        topics=("thumbs",), bootstrap_servers=secure_broker.address, timeout_seconds=1
     )
     with pytest.raises(UnavailableError, match="not answer PLAINTEXT; check the port, `security"):
         connector.open(None)

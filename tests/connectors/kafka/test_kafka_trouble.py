@@ -78,7 +78,7 @@ def test_an_unknown_topic_is_one_clear_line(broker, topic, connect):
 def test_no_broker_is_one_clear_line(capfd):
     """Nothing listens: an error in bounded time that says where, and no log on the terminal."""
     server = f"127.0.0.1:{free_port()}"
-    connector = KafkaConnector(topics="t", bootstrap_servers=server, timeout_seconds=1)
+    connector = KafkaConnector(topics=("t",), bootstrap_servers=server, timeout_seconds=1)
     with pytest.raises(UnavailableError, match=f"{server}: Connection refused.*start it") as caught:
         connector.open(None)
     assert "\n" not in str(caught.value)
@@ -88,7 +88,7 @@ def test_no_broker_is_one_clear_line(capfd):
 def test_trying_again_and_again_holds_nothing_open():
     """While no broker answers, tries leave no threads and no files behind."""
     connector = KafkaConnector(
-        topics="t", bootstrap_servers=f"127.0.0.1:{free_port()}", timeout_seconds=1
+        topics=("t",), bootstrap_servers=f"127.0.0.1:{free_port()}", timeout_seconds=1
     )
     process, held = psutil.Process(), []
     for _ in range(3):
@@ -107,7 +107,7 @@ logging.basicConfig()
 from thumbwheel.errors import UnavailableError
 from thumbwheel_connectors.kafka.connector import KafkaConnector
 try:
-    KafkaConnector(topics="t", bootstrap_servers="127.0.0.1:{free_port()}",
+    KafkaConnector(topics=("t",), bootstrap_servers="127.0.0.1:{free_port()}",
                    timeout_seconds=1).open(None)
 except UnavailableError:
     print("unavailable")
@@ -122,7 +122,7 @@ def test_a_broker_that_comes_back_is_read_on(tmp_path, drain):
     """Down while a log is open: an error; up again: the stored cursor goes on, nothing twice."""
     port = free_port()
     connector = KafkaConnector(
-        topics="thumbs", bootstrap_servers=f"127.0.0.1:{port}", timeout_seconds=1
+        topics=("thumbs",), bootstrap_servers=f"127.0.0.1:{port}", timeout_seconds=1
     )
     with noida(tmp_path, port) as broker:
         broker.create_topic("thumbs")
@@ -145,7 +145,7 @@ def test_a_broker_that_hangs_is_noticed(own_broker, drain):
     own_broker.create_topic("thumbs")
     own_broker.produce("thumbs", values(0, 10))
     connector = KafkaConnector(
-        topics="thumbs", bootstrap_servers=own_broker.address, timeout_seconds=1
+        topics=("thumbs",), bootstrap_servers=own_broker.address, timeout_seconds=1
     )
     log = connector.open(None)
     first, cursor = drain(log, close=False)
@@ -172,7 +172,7 @@ def test_what_came_before_a_damaged_batch_is_handed_out(tmp_path):
         plain.create_topic("thumbs")
         plain.produce("thumbs", values(0, 3))
         plain.produce("thumbs", [b'{"it was": "whole"}'])
-        connector = KafkaConnector(topics="thumbs", bootstrap_servers=f"127.0.0.1:{port}")
+        connector = KafkaConnector(topics=("thumbs",), bootstrap_servers=f"127.0.0.1:{port}")
         with closing(connector.open(None)) as log:
             batch = log.poll(100)
             for _ in range(2):

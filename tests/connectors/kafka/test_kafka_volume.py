@@ -106,7 +106,7 @@ def test_nothing_is_fetched_ahead_without_bound(tmp_path):
         broker = replace(plain, address=f"127.0.0.1:{port}")
         broker.create_topic("thumbs")
         broker.produce("thumbs", [bytes(MIB // 4)] * 80)
-        connector = KafkaConnector(topics="thumbs", bootstrap_servers=broker.address)
+        connector = KafkaConnector(topics=("thumbs",), bootstrap_servers=broker.address)
         with closing(connector.open(None)) as log:
             sizes.clear()
             assert log.poll(1) is not None

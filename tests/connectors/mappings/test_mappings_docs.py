@@ -41,7 +41,7 @@ def test_every_mapping_and_its_options_are_on_the_page(name: str) -> None:
     cls: Any = installed(MAPPINGS_GROUP)[name].load()
     assert f"| `{name}` |" in PAGE
     own = {field.name for field in dataclasses.fields(cls)}
-    shared = {field.name for field in dataclasses.fields(RatingOptions)}  # type: ignore[arg-type]
+    shared = {field.name for field in dataclasses.fields(RatingOptions)}
     assert shared <= own
     for option in own:
         assert f"    {option}: " in getdoc(cls), f"{option} is not in the docstring"

@@ -5,6 +5,7 @@ import json
 import random
 import shutil
 from collections import Counter
+from typing import Any
 
 import pytest
 from chat_server import KEY, serving
@@ -132,7 +133,7 @@ def test_label_studio_gets_what_its_tags_read(project):
 
 def test_the_order_does_not_tell_who_answered():
     """However answers are given, each is shown first about as often, and a task is itself again."""
-    first = Counter()
+    first: Counter[Any] = Counter()
     for number in range(300):
         prompt = from_chat([{"role": "user", "content": f"question {number}"}])
         texts = ["by production", "by the new model", "by another"]

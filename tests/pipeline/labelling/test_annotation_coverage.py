@@ -16,7 +16,8 @@ def traffic(n, seed=0, junk=0.0):
     """Return prompts and their topics, of which few are asked about often, and many rarely."""
     draw = random.Random(seed)
     weights = [1 / (rank + 1) for rank in range(len(TOPICS))]
-    texts, topics = [], []
+    texts = []
+    topics: list[int | None] = []
     for _ in range(n):
         if draw.random() < junk:
             texts.append("".join(draw.choices(string.ascii_uppercase, k=50)))

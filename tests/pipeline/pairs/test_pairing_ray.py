@@ -2,6 +2,7 @@
 
 import random
 import sys
+from typing import Any
 
 import psutil
 import pyarrow as pa
@@ -100,7 +101,8 @@ def test_ray_gives_the_pairs_that_one_process_gives(config, tmp_path):
     with_failing = config(
         "best_worst", "mine.py:Fails", "mine.py:First", "near_identical", "mine.py:Screen"
     )
-    addresses, results = set(), []
+    addresses = set()
+    results: list[Any] = []
 
     def watched():
         for chunk in chunks(10):

@@ -1,6 +1,7 @@
 """The split's memory: a prompt, and what is nearly the same, never changes its side."""
 
 import random
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -148,7 +149,9 @@ def test_no_prompt_and_no_near_duplicate_is_ever_on_both_sides(tmp_path_factory,
         identity(link(c, n)): {identity(link(c, m)) for m in range(N_LINKS) if abs(n - m) <= 1}
         for c, n in links
     }
-    trained, tested, spoilt = set(), set(), set()
+    trained: set[Any] = set()
+    tested: set[Any] = set()
+    spoilt: set[Any] = set()
     for _ in range(10):
         chosen = rng.sample(sorted(texts), rng.randint(1, 10))
         assigned = assign(memory, [texts[key] for key in chosen], share=rng.choice((0.2, 0.5, 0.8)))

@@ -178,7 +178,7 @@ class Q:
     def cycle_finished(self, report):
         report.append("told")
 """
-    told = []
+    told: list[str] = []
     (failure,) = load(body, "P", "Q").cycle_finished(told)
     assert "no network" in failure
     assert told == ["told"]

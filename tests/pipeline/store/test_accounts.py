@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -284,7 +285,7 @@ def test_every_event_has_one_state(tmp_path_factory, drawn, share, burst):
         one_by_one = Counter(
             store.event_state(f"e{number}", policy).state for number in range(len(drawn))
         )
-    counted = Counter()
+    counted: Counter[Any] = Counter()
     for count in accounts.states:
         counted[count.state] += count.n_events
     (source,) = accounts.sources

@@ -163,7 +163,8 @@ def test_readers_beside_the_writer_see_whole_batches(tmp_path):
         "SELECT (SELECT count(*) FROM events) AS events, (SELECT count(*) FROM dead_letters) AS "
         "letters, stored, dead_letters, cursor FROM sources"
     )
-    done, seen = threading.Event(), Counter()
+    done = threading.Event()
+    seen: Counter[bool] = Counter()
 
     def read(store):
         while not done.is_set():

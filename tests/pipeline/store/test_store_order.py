@@ -1,5 +1,7 @@
 """The store's snapshot: any order and any repetition of the same events gives the same bytes."""
 
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ from thumbwheel.tables import RATED
 PROMPTS = ["caf\u00e9?", "cafe\u0301?", "  caf\u00e9?\n", "tea?"]
 OPTIONAL_TIMES = st.none() | st.integers(0, 9)
 
-answers = st.builds(
+answers: st.SearchStrategy[Any] = st.builds(
     dict,
     generation_id=st.sampled_from("ghk"),
     prompt=st.sampled_from(PROMPTS),
@@ -21,7 +23,7 @@ answers = st.builds(
     model_version=st.sampled_from([None, "m1", "m2"]),
     occurred_at=OPTIONAL_TIMES,
 )
-votes = st.builds(
+votes: st.SearchStrategy[Any] = st.builds(
     dict,
     generation_id=st.sampled_from("ghkx"),
     rater_id=st.sampled_from([None, "r", "q", "event:v1"]),
