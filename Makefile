@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format clean
+.PHONY: help demo test quick check lint format clean
 
 help:  ## say what there is
 	@echo "make demo     install, then turn the wheel once on a planted world (about a minute)"
 	@echo "make test     install, then style, types, layers and every test"
-	@echo "make lint     the quick half: style, types, layers"
+	@echo "make quick    only the tests that need no broker, server or model (about a minute, no lint)"
+	@echo "make lint     style, types, layers"
 	@echo "make format   format the code"
 	@echo "make clean    remove the environment and the demo"
 
@@ -19,8 +20,14 @@ demo: $(VENV)/.installed
 
 test: check
 
+# A worker that has run out of tests takes some of the other's.
+PYTEST := $(BIN)/pytest -n 2 --dist worksteal --durations=20
+
 check: lint
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(PYTEST)
+
+quick: $(VENV)/.installed-dev
+	@$(PYTEST) -m "not slow"
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff format --check

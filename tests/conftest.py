@@ -1,8 +1,10 @@
-"""Settings for every test."""
+"""Settings of every test, what wings share, and which tests `make quick` leaves out."""
 
 import os
 import signal
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # As the command line sets it: torch's threads block instead of spinning while they wait.
@@ -18,3 +20,32 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Other tests run beside, so time says nothing about a test.
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
+
+# Whoever asks for one of these waits for a broker, a server, a process of its own or a model.
+SLOW_FIXTURES = {
+    "base",
+    "broker",
+    "fresh_database",
+    "limiting_broker",
+    "load",
+    "own_broker",
+    "tiny_model",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow whatever uses a slow fixture, and all of end_to_end, so that nobody has to."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & SLOW_FIXTURES or "end_to_end" in item.path.parts:
+            item.add_marker("slow")
+
+
+@pytest.fixture(scope="session")
+def fresh_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without content: making one takes seconds, copying it none."""
+    from candidates import a_registry, open_client
+
+    folder = tmp_path_factory.mktemp("fresh")
+    open_client(a_registry(folder))
+    return folder / "mlflow.db"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -49,8 +50,10 @@ def tiny_model(tmp_path_factory):
 
 
 @pytest.fixture
-def project(tmp_path, tiny_model):
+def project(tmp_path, tiny_model, fresh_database):
     """Make the project's directory."""
+    (tmp_path / "home").mkdir()
+    shutil.copy(fresh_database, tmp_path / "home" / "mlflow.db")
     (tmp_path / "model").symlink_to(tiny_model)
     (tmp_path / "thumbwheel.toml").write_text(CONFIG)
     with (tmp_path / "feedback.jsonl").open("w") as file:

@@ -2,9 +2,9 @@
 
 import json
 import signal
-import time
 
 import pytest
+from serving import wait_until
 
 
 def report(directory, world):
@@ -21,7 +21,9 @@ def workspace(tmp_path_factory):
 def test_the_demo_promotes_a_model_that_learned_the_preference(workspace, thumbwheel):
     """Killed once on the way, it ends with a polite, still right @champion; again does nothing."""
     process = thumbwheel.start("demo", cwd=workspace)
-    time.sleep(20)
+    cycles = workspace / "thumbwheel-demo" / "seed-0" / "home" / "cycles"
+    wait_until(lambda: process.poll() is not None or any(cycles.glob("*/pairs.json")), 600)
+    assert process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.communicate()
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from candidates import a_registry
 
 
 @pytest.fixture(scope="module")
@@ -17,16 +16,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def fresh_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database without content: making one takes seconds, copying it none."""
-    folder = tmp_path_factory.mktemp("fresh")
-    registry = a_registry(folder)
-    with registry._connection.client():
-        pass
-    return folder / "mlflow.db"
 
 
 @pytest.fixture

@@ -171,7 +171,7 @@ import os, signal, sys
 from pathlib import Path
 
 sys.path.insert(0, sys.argv[2])
-from test_registry import a_candidate, a_registry, open_client
+from candidates import a_candidate, a_registry, open_client
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 

@@ -164,7 +164,7 @@ registry = Registry(f"sqlite:///{folder}/new.db", "p", None, folder)
 assert registry.champion_version() is None
 assert not (folder / "new.db").exists() and "mlflow" not in sys.modules
 sys.path.insert(0, sys.argv[2])
-from test_registry import a_candidate
+from candidates import a_candidate
 registry.register(a_candidate(folder, "c1"))
 """
     done = subprocess.run(
