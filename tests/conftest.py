@@ -21,23 +21,27 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
 
-# Whoever asks for one of these waits for a broker, a server, a process of its own or a model.
+# Whoever asks for one of these waits for a broker, a server, processes or a model.
 SLOW_FIXTURES = {
-    "base",
     "broker",
+    "followed",
     "fresh_database",
-    "limiting_broker",
     "load",
+    "model_dir",
     "own_broker",
-    "tiny_model",
+    "running",
+    "tracking",
 }
+# Here, even a test that asks for none of them does.
+SLOW_FOLDERS = {"end_to_end", "kafka", "registry", "training"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow whatever uses a slow fixture, and all of end_to_end, so that nobody has to."""
+    """Mark what is slow by its fixtures and its folder, so that nobody has to remember it."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
-        if fixtures & SLOW_FIXTURES or "end_to_end" in item.path.parts:
+        folders = set(item.nodeid.partition("::")[0].split("/"))
+        if fixtures & SLOW_FIXTURES or folders & SLOW_FOLDERS:
             item.add_marker("slow")
 
 
