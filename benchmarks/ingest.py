@@ -154,7 +154,7 @@ def run_kafka(console: Console, events: int, rounds: int, servers: str | None) -
                 command = [sys.executable, "-c", BARE_LOOP, running.address, str(events), topic]
                 bare = float(subprocess.run(command, capture_output=True, check=True).stdout)
                 shutil.rmtree(config.home, ignore_errors=True)
-                with Store(config.store_path) as store, Parsing() as parsing:
+                with Store(config.layout.store) as store, Parsing() as parsing:
                     # Neither the bare loop's time nor this one begins before Python has started.
                     some = [event(0)] * 1000
                     wait([parsing.submit(EventParser(), some) for _ in range(os.cpu_count() or 1)])
@@ -174,7 +174,7 @@ def run_flat(console: Console, millions: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         project = Project(Path(name))
         config = project.write("file", 'options.path = "events-*.jsonl"')
-        with Store(config.store_path) as store, Parsing() as parsing:
+        with Store(config.layout.store) as store, Parsing() as parsing:
             for million in range(millions):
                 path = project.folder / f"events-{million:03d}.jsonl"
                 with (
@@ -214,7 +214,7 @@ def run_http(console: Console, seconds: int) -> None:
         (requests, taken) = re.search(r"(\d+) requests in ([\d.]+)s", told).groups()
         refused = re.search(r"Non-2xx or 3xx responses: (\d+)", told)
         acknowledged = int(requests) - int(refused[1] if refused else 0)
-        with Store(config.store_path) as store:
+        with Store(config.layout.store) as store:
             stored = sum(counts.stored for counts in store.source_counts())
     console.print(told)
     console.print(

@@ -107,15 +107,15 @@ def turn(directory: Path, name: str, options: WorldOptions) -> Turn:
     config = _write_world(directory, f"{name}-{options.seed}", options)
     with isolated_plugins(config) as plugins:
         outcome = run_cycle(config, plugins, Silent())
-    journal, report = find_report(config.home, outcome.cycle_id)
+    journal, report = find_report(config.layout, outcome.cycle_id)
     files = [journal.path / "dataset" / f"{side}.parquet" for side in ("train", "eval")]
     metrics = report.evaluation.metrics
     audit = _audit(config)
     return Turn(
         name=name,
         seed=options.seed,
-        n_train=report.dataset["n_train"],
-        n_eval=report.dataset["n_eval"],
+        n_train=report.dataset.n_train,
+        n_eval=report.dataset.n_eval,
         pairs=frozenset(
             pair_id
             for file in files
@@ -138,7 +138,7 @@ def judge_by_chance(directory: Path, name: str, options: WorldOptions, n: int) -
         Whether the gate promoted it, for each of `n` worlds.
     """
     config = load_config(directory / f"{name}-{options.seed}" / "thumbwheel.toml")
-    journal, _ = find_report(config.home, "latest")
+    journal, _ = find_report(config.layout, "latest")
     models = _load_models(config, journal)
     held_out = read_pairs(journal.path / "dataset" / "eval.parquet")["prompt_id"].combine_chunks()
     verdicts = []

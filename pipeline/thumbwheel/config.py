@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from thumbwheel.errors import ConfigError
+from thumbwheel.home import Layout
 
 __all__ = [
     "AuditConfig",
@@ -29,6 +30,7 @@ __all__ = [
     "DatasetConfig",
     "EndpointConfig",
     "EvaluationConfig",
+    "ExecutionConfig",
     "GateConfig",
     "Guard",
     "PairsConfig",
@@ -119,7 +121,7 @@ class VotePolicy(_Section):
 
 
 class PairsConfig(_Section):
-    """Which of the screened pairs are drawn, and what plugins may take.
+    """Which of the screened pairs are drawn.
 
     Attributes:
         max_per_prompt: Pairs of one prompt.
@@ -134,9 +136,6 @@ class PairsConfig(_Section):
         across_near_duplicates: Pair answers to near-duplicate prompts as if it were one prompt.
         balance: Style features (see `style.FEATURES`) whose mean difference between chosen and
             rejected is brought to zero.
-        runner: Pair in this process, or in tasks of Ray (the extra `thumbwheel[ray]`).
-        plugin_seconds: A plugin that takes longer over one chunk is stopped.
-        plugin_memory_mb: A plugin whose process holds more is stopped.
     """
 
     max_per_prompt: Annotated[int, Field(ge=1)] = 3
@@ -147,14 +146,25 @@ class PairsConfig(_Section):
     near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.8
     across_near_duplicates: bool = False
     balance: list[str] = ["length", "lists", "bold", "headings", "code", "emoji"]
-    runner: Literal["local", "ray"] = "local"
-    plugin_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 600.0
-    plugin_memory_mb: Annotated[int, Field(ge=256)] = 4096
 
     @property
     def caps_raters(self) -> bool:
         """Whether anything limits how many pairs rest on one rater."""
         return self.max_per_rater is not None or self.max_rater_share < 1
+
+
+class ExecutionConfig(_Section):
+    """Where plugins run, and what they may take; nothing here changes what comes out.
+
+    Attributes:
+        runner: Pair in this process, or in tasks of Ray (the extra `thumbwheel[ray]`).
+        plugin_seconds: A plugin that takes longer over one call is stopped.
+        plugin_memory_mb: A plugin whose process holds more is stopped.
+    """
+
+    runner: Literal["local", "ray"] = "local"
+    plugin_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 600.0
+    plugin_memory_mb: Annotated[int, Field(ge=256)] = 4096
 
 
 class AuditConfig(_Section):
@@ -255,13 +265,21 @@ class EvaluationConfig(_Section):
     seed: int = 0
 
 
+def _name_of_today(metric: str) -> str:
+    return "margin_gain" if metric == "win_rate" else metric
+
+
+MetricName = Annotated[str, AfterValidator(_name_of_today)]
+"""A metric of the report; what is `margin_gain` now was `win_rate` in earlier configurations."""
+
+
 class Guard(_Section):
     """A metric that may not get worse by more than a margin.
 
     The margin is absolute, or a share of the champion's value when `relative`.
     """
 
-    metric: str
+    metric: MetricName
     max_drop: Annotated[float, Field(ge=0)] | None = None
     max_rise: Annotated[float, Field(ge=0)] | None = None
     relative: bool = False
@@ -277,7 +295,7 @@ class GateConfig(_Section):
     """What a candidate must show to be promoted."""
 
     min_prompts: Annotated[int, Field(ge=2)] = 50
-    improve: list[str] = ["preference_accuracy"]
+    improve: list[MetricName] = ["preference_accuracy"]
     guards: list[Guard] = [
         Guard(metric="distinct_2", max_drop=0.1),
         Guard(metric="self_bleu", max_rise=0.1),
@@ -339,6 +357,7 @@ class Config(_Section):
     plugins: list[PluginConfig] = Field(min_length=1)
     votes: VotesConfig = VotesConfig()
     pairs: PairsConfig = PairsConfig()
+    execution: ExecutionConfig = ExecutionConfig()
     audit: AuditConfig = AuditConfig()
     endpoint: EndpointConfig | None = None
     dataset: DatasetConfig = DatasetConfig()
@@ -350,6 +369,18 @@ class Config(_Section):
     serve: ServeConfig = ServeConfig()
     base_dir: Path = Field(exclude=True, default=Path())
 
+    @model_validator(mode="before")
+    @classmethod
+    def _execution_apart(cls, values: Any) -> Any:
+        """Take the keys of `execution` from `pairs`, where they once were."""
+        if not isinstance(values, dict) or not isinstance(values.get("pairs"), dict):
+            return values
+        pairs = dict(values["pairs"])
+        moved = {name: pairs.pop(name) for name in ExecutionConfig.model_fields if name in pairs}
+        if not moved:
+            return values
+        return {**values, "pairs": pairs, "execution": {**moved, **values.get("execution", {})}}
+
     @model_validator(mode="after")
     def _unique_sources(self) -> Self:
         names = [source.name for source in self.sources]
@@ -359,14 +390,14 @@ class Config(_Section):
         return self
 
     @property
-    def tracking_uri(self) -> str:
-        """The MLflow tracking URI in force."""
-        return self.mlflow.tracking_uri or f"sqlite:///{self.home / 'mlflow.db'}"
+    def layout(self) -> Layout:
+        """What lies where under `home`."""
+        return Layout(self.home)
 
     @property
-    def store_path(self) -> Path:
-        """The DuckDB file."""
-        return self.home / "store.duckdb"
+    def tracking_uri(self) -> str:
+        """The MLflow tracking URI in force."""
+        return self.mlflow.tracking_uri or f"sqlite:///{self.layout.mlflow_database}"
 
     @property
     def vote_policy(self) -> VotePolicy:
@@ -374,16 +405,10 @@ class Config(_Section):
         origins = {source.name: source.origin for source in self.sources}
         return VotePolicy(votes=self.votes, origins=origins)
 
-    @property
-    def artifact_root(self) -> Path:
-        """Where MLflow's files are kept when its database is a local sqlite file."""
-        return self.home / "mlartifacts"
-
     def digest(self) -> str:
         """Return a hash of what shapes a candidate and its verdict, not where things are."""
         shaping = self.model_dump_json(
             include={"plugins", "votes", "pairs", "dataset", "training", "evaluation", "gate"},
-            exclude={"pairs": {"runner", "plugin_seconds", "plugin_memory_mb"}},
         )
         return hashlib.blake2b(shaping.encode(), digest_size=16).hexdigest()
 

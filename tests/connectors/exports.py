@@ -13,7 +13,8 @@ from thumbwheel.config import Config, SourceConfig, VotePolicy
 from thumbwheel.events import EventParser
 from thumbwheel.ingest import ingest_all
 from thumbwheel.plugin import PluginManager, load_mapping
-from thumbwheel.store import RATED_FILE, SourceCounts, Store
+from thumbwheel.store import RATED_FILE, Store
+from thumbwheel.types import SourceCounts
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -64,13 +65,13 @@ def store_export(
             "plugins": [{"use": "best_worst"}],
         }
     )
-    with Store(config.store_path) as store:
+    with Store(config.layout.store) as store:
         plugins = PluginManager(config.plugins, folder)
         (counts,) = ingest_all(config, plugins, store, _Quiet())
         snapshot = store.snapshot(folder / "rated", VotePolicy())
         reasons = [reason for reason, _, _ in store.dead_letter_reasons(100)]
     rated = pq.read_table(snapshot.path / RATED_FILE).to_pylist()
-    with duckdb.connect(str(config.store_path)) as connection:
+    with duckdb.connect(str(config.layout.store)) as connection:
         events = connection.sql("SELECT * FROM events ORDER BY arrival").to_arrow_table()
     return Stored(
         counts,

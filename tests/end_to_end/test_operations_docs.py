@@ -21,7 +21,7 @@ from serving import serving, wait_until
 from thumbwheel.cli.app import app
 from thumbwheel.cli.show.store import print_status
 from thumbwheel.config import Config
-from thumbwheel.store import SourceCounts, VoteCounts
+from thumbwheel.types import SourceCounts, VoteCounts
 
 ROOT = Path(__file__).parents[2]
 PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "deploy/README.md")}

@@ -29,7 +29,7 @@ def a_candidate(folder: Path, candidate_id: str, *, promote: bool = True) -> Can
             difference=Estimate(0.2, 0.1, 0.3, 60),
             p_value=0.001,
         )
-        for name in ("preference_accuracy", "win_rate", "odd @name")
+        for name in ("preference_accuracy", "margin_gain", "odd @name")
     }
     metrics["broken"] = MetricReport(
         "broken", *[Estimate(float("nan"), 0.0, 1.0, 60)] * 3, p_value=float("nan")

@@ -8,6 +8,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import requests
+from cycle_reports import data_report, training_report
 
 from thumbwheel.config import DatasetConfig, VotePolicy, load_config
 from thumbwheel.cycle.journal import CycleJournal, CyclePlan
@@ -18,7 +19,15 @@ from thumbwheel.pairs.dataset import read_manifest, read_pairs, write_dataset
 from thumbwheel.plugin import PluginManager, load_connector
 from thumbwheel.store import Store
 from thumbwheel.tables import PAIRS
-from thumbwheel.types import CycleReport, Decision, EvalReport, Regression, RuleResult, Sample
+from thumbwheel.types import (
+    CycleReport,
+    Decision,
+    EvalReport,
+    Provenance,
+    Regression,
+    RuleResult,
+    Sample,
+)
 
 CANARY = "canary that sings a song"
 RATER = "user-u1"
@@ -100,7 +109,7 @@ def build(folder):
         file.write(broken + "\n" + '{"rater_id": "user-u10"\n')
     config = load_config(folder / "thumbwheel.toml")
     receive(config, *received_events())
-    with Store(config.store_path) as store:
+    with Store(config.layout.store) as store:
         ingest_all(config, PluginManager(config.plugins, config.base_dir), store, Quiet())
         a_cycle(store, config.home, "c1")
     return config
@@ -125,10 +134,7 @@ def a_cycle(store, home, name, *, finished=True):
     """Leave what a cycle leaves whose model was not trained."""
     journal = CycleJournal(home / "cycles" / name)
     snapshot = store.snapshot(home / "cycles" / ".snapshot", VotePolicy())
-    data = {
-        "digest": snapshot.digest,
-        "quarantined": [{"rater_id": RATER, "n_votes": 4, "reason": "burst"}],
-    }
+    data = data_report(snapshot.digest)
     journal.begin(
         CyclePlan(name, datetime.now(UTC), "shape", snapshot.digest, None, data), snapshot.path
     )
@@ -138,7 +144,9 @@ def a_cycle(store, home, name, *, finished=True):
     table = pa.Table.from_pylist(pairs, PAIRS)
     held_out = pa.array([number % 2 == 0 for number in range(len(pairs))])
     path = journal.path / "dataset"
-    write_dataset(table.append_column("held_out", held_out), votes, path, DatasetConfig(), {})
+    write_dataset(
+        table.append_column("held_out", held_out), votes, path, DatasetConfig(), Provenance()
+    )
     shown = (
         read_pairs(path / "eval.parquet").to_pylist()
         + read_pairs(path / "train.parquet").to_pylist()
@@ -165,12 +173,21 @@ def a_cycle(store, home, name, *, finished=True):
                 model_version=None,
                 data=data,
                 dataset=read_manifest(path),
-                training={},
+                training=training_report(),
                 evaluation=report,
                 decision=Decision(False, [RuleResult("at least 50 prompts", False, "6")]),
             ),
         )
+        _name_quarantined(journal.path / "report.json")
+    _name_quarantined(journal.path / "plan.json")
     return journal
+
+
+def _name_quarantined(path):
+    """Name the raters who were left out, as reports of earlier versions did."""
+    values = json.loads(path.read_text())
+    values["data"]["quarantined"] = [{"rater_id": RATER, "n_votes": 4, "reason": "burst"}]
+    path.write_text(json.dumps(values))
 
 
 def _pairs(rated):

@@ -50,14 +50,14 @@ def ingest(config: Path, thumbs: list[dict[str, object]] = ()) -> Config:
             file.writelines(json.dumps(thumb) + "\n" for thumb in thumbs)
     settings = load_config(config)
     plugins = PluginManager(settings.plugins, settings.base_dir)
-    with Store(settings.store_path) as store, StageDisplay(Console(quiet=True)) as display:
+    with Store(settings.layout.store) as store, StageDisplay(Console(quiet=True)) as display:
         ingest_all(settings, plugins, store, display)
     return settings
 
 
 def compared(settings: Config, folder: Path) -> list[tuple[str, str, str]]:
     """Return (chosen, rejected, origin) of every comparison in the store, with their texts."""
-    with Store(settings.store_path) as store:
+    with Store(settings.layout.store) as store:
         snapshot = store.snapshot(folder / "snapshot", settings.vote_policy)
         assert not store.dead_letters(limit=1)
     rated = pq.read_table(snapshot.path / RATED_FILE).to_pylist()

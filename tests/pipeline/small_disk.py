@@ -26,6 +26,15 @@ class SmallDisk:
         """Free what `fill` took."""
         self._filler.unlink(missing_ok=True)
 
+    @contextmanager
+    def read_only(self) -> Iterator[None]:
+        """Refuse writing inside the block."""
+        subprocess.run(["mount", "-o", "remount,ro", str(self.path)], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["mount", "-o", "remount,rw", str(self.path)], check=True)
+
 
 @contextmanager
 def small_disk(path: Path, size: int) -> Iterator[SmallDisk]:

@@ -16,7 +16,7 @@ from thumbwheel.fates import (
     pairs_in_words,
     recorded,
 )
-from thumbwheel.store import SourceCounts
+from thumbwheel.types import SourceCounts
 
 SCREEN = "one side is more than 1.25 times as long as the other"
 

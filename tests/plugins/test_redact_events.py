@@ -184,7 +184,7 @@ class Quiet:
 def ingest(config, plugins):
     """Return how many events were stored, and all the bytes that were on disk before the close."""
     manager = PluginManager(plugins, config.base_dir)
-    with Store(config.store_path) as store:
+    with Store(config.layout.store) as store:
         (source,) = ingest_all(config, manager, store, Quiet())
         return source.stored, files(config)
 
@@ -194,7 +194,7 @@ def files(config):
 
 
 def rows(config):
-    with duckdb.connect(str(config.store_path), read_only=True) as connection:
+    with duckdb.connect(str(config.layout.store), read_only=True) as connection:
         names = connection.sql("SELECT table_name FROM duckdb_tables()").fetchall()
         texts = [connection.table(name).select("COLUMNS(*)::VARCHAR") for (name,) in names]
         return repr([text.fetchall() for text in texts]).encode()
@@ -207,7 +207,7 @@ def test_no_canary_in_the_store(config):
     assert b"EMAIL_ADDRESS" in log
     assert rows(config).count(b"Dear <EMAIL_ADDRESS>") == 50
     assert b"tweety" not in log + files(config) + rows(config)
-    with Store(config.store_path) as store:
+    with Store(config.layout.store) as store:
         letters = [store.dead_letter(number)[1] for number in (1, 2)]
         (counted,) = store.plugin_counts()
     assert letters == [
@@ -235,7 +235,7 @@ def test_when_it_fails_nothing_is_stored(config, monkeypatch):
     with pytest.raises(PluginError, match="could not search a text"):
         ingest(config, config.plugins)
     assert b"8.8.8.8" not in files(config)
-    with Store(config.store_path) as store:
+    with Store(config.layout.store) as store:
         assert store.source_counts() == []
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import IO
 
 from thumbwheel.errors import SourceError
+from thumbwheel.process.durable import replacing
 from thumbwheel.process.locks import only_one
 from thumbwheel_connectors.http.log import segment_numbers, segment_path
-from thumbwheel_connectors.http.writer import sync_directory
 
 __all__ = ["erase_lines"]
 
@@ -53,23 +53,14 @@ def erase_lines(directory: Path, is_erased: Callable[[Sequence[bytes]], Sequence
 
 
 def _erase_in(segment: Path, is_erased: Callable[[Sequence[bytes]], Sequence[bool]]) -> int:
-    fresh = segment.with_name(f".{segment.name}.fresh")
     n_erased = 0
-    with segment.open("rb") as lines, _private(fresh) as kept:
+    with replacing(segment) as part, segment.open("rb") as lines, _private(part) as kept:
         while batch := list(islice(_whole(lines), _LINES)):
             flags = is_erased([line.rstrip(b"\n") for line in batch])
             for line, erased in zip(batch, flags, strict=True):
                 gone = erased and not line.isspace()
                 kept.write(b" " * (len(line) - 1) + b"\n" if gone else line)
                 n_erased += gone
-        is_cut = kept.tell() < segment.stat().st_size
-        kept.flush()
-        os.fsync(kept.fileno())
-    if n_erased or is_cut:
-        fresh.replace(segment)
-        sync_directory(segment.parent)
-    else:
-        fresh.unlink()
     return n_erased
 
 
@@ -78,5 +69,4 @@ def _whole(lines: IO[bytes]) -> Iterator[bytes]:
 
 
 def _private(path: Path) -> IO[bytes]:
-    path.unlink(missing_ok=True)
     return open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600))

@@ -7,9 +7,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from thumbwheel.process.durable import sync
 from thumbwheel_connectors.http.log import segment_numbers, segment_path
 
-__all__ = ["GroupCommit", "SegmentWriter", "sync_directory"]
+__all__ = ["GroupCommit", "SegmentWriter"]
 
 _SEGMENT_BYTES = 64 * 1024 * 1024
 
@@ -36,7 +37,7 @@ class SegmentWriter:
         self._segment_bytes = segment_bytes
         self._segment: int | None = None
         self._size = 0
-        sync_directory(directory.parent)
+        sync(directory.parent)
 
     def append(self, lines: bytes) -> None:
         """Write lines, each with its end, and return when they are on disk.
@@ -72,22 +73,13 @@ class SegmentWriter:
             rest = rest[written:]
         os.fsync(self._segment)
         if is_new:
-            sync_directory(self._directory)
+            sync(self._directory)
 
     def close(self) -> None:
         """Leave the segment; the next line begins another."""
         if self._segment is not None:
             segment, self._segment = self._segment, None
             os.close(segment)
-
-
-def sync_directory(directory: Path) -> None:
-    """Bring the names of new files to disk."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class GroupCommit:

@@ -23,7 +23,7 @@ def stored(settings: "Config") -> "Iterator[Store | RemoteStore]":
     """Open the store for reading, whoever holds it; it must be there."""
     from thumbwheel.store.remote import open_store
 
-    if settings.serve.url is None and not settings.store_path.exists():
+    if settings.serve.url is None and not settings.layout.store.exists():
         raise DataError(f"nothing has been ingested into {settings.home}; run `thumbwheel ingest`")
     with open_store(settings) as store:
         yield store
@@ -61,9 +61,9 @@ def current_pairs(
                 isolated,
                 settings.pairs,
                 held_out=settings.dataset.held_out,
-                memory=SplitMemory(settings.home / "split.parquet"),
+                memory=SplitMemory(settings.layout.split),
                 work=folder / "pairing",
-                earlier=settings.home / "pairing",
+                earlier=settings.layout.pairing,
                 runner=chunk_runner(settings),
                 progress=display.progress,
             )

@@ -1,14 +1,14 @@
 """What a cycle has done so far: one JSON file per finished stage in the cycle's directory.
 
-A file is written to a temporary sibling and renamed, so that it is whole or absent. A cycle is
-resumed by asking for each stage's result: it is read where it is there, and computed where not.
+A file is whole or absent. A cycle is resumed by asking for each stage's result: it is read where it
+is there, and computed where not.
 """
 
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,9 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from thumbwheel.errors import DataError
-from thumbwheel.types import CycleReport
+from thumbwheel.home import Layout
+from thumbwheel.process.durable import write_text
+from thumbwheel.types import CycleReport, DataReport
 
 __all__ = ["CycleJournal", "CyclePlan", "find_report", "list_cycles"]
 
@@ -37,7 +39,7 @@ class CyclePlan:
     shape: str
     snapshot: str
     champion: str | None
-    data: Mapping[str, Any]
+    data: DataReport
 
 
 class CycleJournal:
@@ -45,6 +47,26 @@ class CycleJournal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    @property
+    def snapshot(self) -> Path:
+        """What raters held when the cycle began: a directory of `store.Snapshot`."""
+        return self.path / "snapshot"
+
+    @property
+    def pairing(self) -> Path:
+        """The candidate pairs, while the cycle makes them."""
+        return self.path / "pairing"
+
+    @property
+    def dataset(self) -> Path:
+        """The preference dataset: see `pairs.dataset`."""
+        return self.path / "dataset"
+
+    @property
+    def training(self) -> Path:
+        """The adapter, and checkpoints while training lasts."""
+        return self.path / "training"
 
     @property
     def plan(self) -> CyclePlan | None:
@@ -66,8 +88,8 @@ class CycleJournal:
         """Make the directory with the snapshot and the plan in it."""
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / "failed.json").unlink(missing_ok=True)
-        shutil.rmtree(self.path / "snapshot", ignore_errors=True)
-        os.replace(snapshot, self.path / "snapshot")
+        shutil.rmtree(self.snapshot, ignore_errors=True)
+        os.replace(snapshot, self.snapshot)
         self.write("plan", plan)
 
     def stage(self, name: str, kind: type[Result], compute: Callable[[], Result]) -> Result:
@@ -91,7 +113,7 @@ class CycleJournal:
         except FileNotFoundError:
             return None
         try:
-            return TypeAdapter(kind).validate_python(json.loads(text))
+            return TypeAdapter(kind).validate_python(json.loads(text, object_hook=_renamed))
         except (ValueError, ValidationError) as error:
             raise DataError(
                 f"{self.path / name}.json cannot be read; remove {self.path} and run the cycle "
@@ -102,31 +124,38 @@ class CycleJournal:
         """Keep a result, whole or not at all."""
         values = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
         text = json.dumps(values, indent=2, ensure_ascii=False, default=str)
-        scratch = self.path / f".{name}.tmp"
-        with scratch.open("w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, self.path / f"{name}.json")
+        write_text(self.path / f"{name}.json", text + "\n")
 
 
-def list_cycles(home: Path) -> Sequence[CycleJournal]:
-    """Return the cycles under `home`, the latest first."""
+def _renamed(values: dict[str, Any]) -> dict[str, Any]:
+    """Return metrics as they are called today: what is `margin_gain` now was `win_rate` once."""
+    if not {"win_rate", "preference_accuracy"} <= values.keys() or "margin_gain" in values:
+        return values
+    return {
+        "margin_gain" if name == "win_rate" else name: (
+            {**metric, "name": "margin_gain"} if name == "win_rate" else metric
+        )
+        for name, metric in values.items()
+    }
+
+
+def list_cycles(layout: Layout) -> Sequence[CycleJournal]:
+    """Return a project's cycles, the latest first."""
     journals = [
         (plan.started_at, journal)
-        for path in sorted((home / "cycles").glob("*/"))
+        for path in sorted(layout.cycles.glob("*/"))
         if (plan := (journal := CycleJournal(path)).plan) is not None
     ]
     return [journal for _, journal in sorted(journals, key=lambda item: item[0], reverse=True)]
 
 
-def find_report(home: Path, cycle_id: str) -> tuple[CycleJournal, CycleReport]:
+def find_report(layout: Layout, cycle_id: str) -> tuple[CycleJournal, CycleReport]:
     """Return the finished cycle whose id begins with `cycle_id`; `latest` is the latest.
 
     Raises:
         DataError: There is none, more than one, or it is unfinished.
     """
-    cycles = list_cycles(home)
+    cycles = list_cycles(layout)
     if cycle_id == "latest":
         found = [journal for journal in cycles if journal.report is not None][:1]
     else:
@@ -134,7 +163,7 @@ def find_report(home: Path, cycle_id: str) -> tuple[CycleJournal, CycleReport]:
     if len(found) != 1:
         known = ", ".join(journal.path.name for journal in cycles[:5]) or "none yet"
         count = "more than one cycle" if found else "no cycle"
-        raise DataError(f"there is {count} {cycle_id!r} in {home}; the latest are: {known}")
+        raise DataError(f"there is {count} {cycle_id!r} in {layout.home}; the latest are: {known}")
     (journal,) = found
     report = journal.report
     if report is None:

@@ -1,42 +1,26 @@
-"""The turn of the wheel: each stage once, resumed where it stopped, never twice for nothing."""
+"""Which cycle to turn: one that was interrupted, a new one, or none for want of anything new."""
 
-import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
-
-import pyarrow.compute as pc
 
 from thumbwheel.config import Config
 from thumbwheel.cycle.journal import CycleJournal, CyclePlan, list_cycles
-from thumbwheel.errors import DataError, InputError, StaleEvidenceError, TrainingError
+from thumbwheel.cycle.stages import Turn
+from thumbwheel.errors import InputError, StaleEvidenceError, TrainingError
 from thumbwheel.events import content_id
-from thumbwheel.evidence.evaluation import Evaluation, evaluate
-from thumbwheel.evidence.gate import decide
-from thumbwheel.evidence.review import evidence_card, evidence_page
 from thumbwheel.extras import require
-from thumbwheel.fates import completions_in_words, pairs_in_words
 from thumbwheel.ingest import ingest_all
-from thumbwheel.language_model import AdaptedModel, load_base, model_digest
-from thumbwheel.pairs import Pairing, chunk_runner, pair_snapshot, votes_on
-from thumbwheel.pairs.dataset import read_manifest, read_pairs, write_dataset
-from thumbwheel.pairs.split import SplitMemory
+from thumbwheel.language_model import model_digest
 from thumbwheel.plugin.host import Plugins
 from thumbwheel.process.locks import only_one
-from thumbwheel.registry import Candidate, Registry, open_registry
+from thumbwheel.registry import open_registry
 from thumbwheel.store import Store
 from thumbwheel.store.remote import open_store
-from thumbwheel.training import TrainJob, TrainResult, train
-from thumbwheel.types import CycleReport, Decision, Observer, PreferenceDataset
+from thumbwheel.types import CycleReport, DataReport, Observer
 
 __all__ = ["NothingNew", "run_cycle"]
-
-ModelProgress = Callable[[int, int], None]
-"""Called with how many texts of a call are done, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +28,6 @@ class NothingNew:
     """The last cycle already turned on this very data; nothing was done."""
 
     cycle_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Pairs:
-    """The pairing stage's result."""
-
-    dataset: PreferenceDataset
-    manifest: Mapping[str, Any]
 
 
 def run_cycle(config: Config, plugins: Plugins, observer: Observer) -> CycleReport | NothingNew:
@@ -65,27 +41,17 @@ def run_cycle(config: Config, plugins: Plugins, observer: Observer) -> CycleRepo
         InputError: What it needs is not installed; nothing was done.
     """
     _require_installed(config)
-    config.home.mkdir(parents=True, exist_ok=True)
-    busy = f"another cycle is running on {config.home}; wait until it has finished"
-    with only_one(config.home / "cycle.lock", busy):
+    layout = config.layout
+    layout.home.mkdir(parents=True, exist_ok=True)
+    busy = f"another cycle is running on {layout.home}; wait until it has finished"
+    with only_one(layout.cycle_lock, busy):
         registry = open_registry(config)
-        champion = registry.champion_version()
-        shape = content_id(
-            config.digest(),
-            model_digest(config.model.path),
-            *(repr(info) for info in plugins.infos),
-        )
-        journal = _unfinished(config.home, shape, champion)
-        if journal is None:
-            begun = _begin(config, plugins, shape, champion, observer)
-            if isinstance(begun, NothingNew):
-                return begun
-            journal = begun
-        else:
-            observer.stage("resume")
-            observer.done(f"going on with the interrupted cycle {journal.path.name}")
+        start = _Start(config, plugins, observer, registry.champion_version())
+        journal = start.unfinished() or start.begin()
+        if isinstance(journal, NothingNew):
+            return journal
         try:
-            report = _Turn(config, plugins, observer, registry, journal).finish()
+            report = Turn(config, plugins, observer, registry, journal).finish()
         except (InputError, StaleEvidenceError, TrainingError) as error:
             journal.write("failed", {"error": str(error)})
             raise
@@ -98,278 +64,84 @@ def _require_installed(config: Config) -> None:
     """Say at once what is missing, and not when everything has been read and paired."""
     require("train", by="training")
     require("mlflow", by="recording what was trained")
-    if config.pairs.runner == "ray":
-        require("ray", by='`pairs.runner = "ray"`')
+    if config.execution.runner == "ray":
+        require("ray", by='`execution.runner = "ray"`')
 
 
-def _unfinished(home: Path, shape: str, champion: str | None) -> CycleJournal | None:
-    """Return the cycle that was interrupted under the same conditions."""
-    for journal in list_cycles(home):
-        plan = journal.plan
-        if plan is None or plan.shape != shape or journal.report or journal.failure:
-            continue
-        if champion in (plan.champion, journal.read("registered", str)):
-            return journal
-    return None
-
-
-def _begin(
-    config: Config, plugins: Plugins, shape: str, champion: str | None, observer: Observer
-) -> CycleJournal | NothingNew:
-    cycles = config.home / "cycles"
-    cycles.mkdir(exist_ok=True)
-    with open_store(config) as store:
-        # An owner reads the sources all the time.
-        if isinstance(store, Store):
-            ingest_all(config, plugins, store, observer)
-        observer.stage("snapshot")
-        begun = time.monotonic()
-        snapshot = store.snapshot(cycles / ".snapshot", config.vote_policy)
-        sources = store.source_counts()
-    observer.done(
-        f"{snapshot.n_completions:,} rated answers to {snapshot.n_prompts:,} prompts, "
-        f"from {snapshot.votes.votes:,} votes"
-    )
-    for journal in list_cycles(config.home):
-        plan, report = journal.plan, journal.report
-        if plan is None or report is None:
-            continue
-        made_champion = report.model_version if report.outcome == "promoted" else None
-        if (plan.shape, plan.snapshot) == (shape, snapshot.digest) and champion in (
-            plan.champion,
-            made_champion,
-        ):
-            shutil.rmtree(snapshot.path)
-            return NothingNew(plan.cycle_id)
-    cycle_id = content_id("cycle", shape, snapshot.digest, champion or "base")[:12]
-    journal = CycleJournal(cycles / cycle_id)
-    data = {
-        "digest": snapshot.digest,
-        "n_events": snapshot.n_events,
-        "n_prompts": snapshot.n_prompts,
-        "n_completions": snapshot.n_completions,
-        "votes": asdict(snapshot.votes),
-        "quarantined_raters": len(snapshot.quarantined),
-        "sources": [asdict(counts) for counts in sources],
-    }
-    plan = CyclePlan(cycle_id, datetime.now(UTC), shape, snapshot.digest, champion, data)
-    journal.begin(plan, snapshot.path)
-    journal.write("seconds", {"snapshot": round(time.monotonic() - begun, 3)})
-    return journal
-
-
-class _Turn:
-    """The stages of one cycle behind its snapshot."""
+class _Start:
+    """What there is to turn, with the champion as it is."""
 
     def __init__(
-        self,
-        config: Config,
-        plugins: Plugins,
-        observer: Observer,
-        registry: Registry,
-        journal: CycleJournal,
+        self, config: Config, plugins: Plugins, observer: Observer, champion: str | None
     ) -> None:
-        self._config = config
-        self._plugins = plugins
-        self._observer = observer
-        self._registry = registry
-        self._journal = journal
-        plan = journal.plan
-        assert plan is not None  # noqa: S101 - a journal that was begun has a plan
-        self._plan = plan
-
-    def finish(self) -> CycleReport:
-        """Run what is left of the cycle, register the candidate, and return the report."""
-        pairs = self._journal.stage("pairs", _Pairs, self._pair)
-        trained = self._journal.stage("training", TrainResult, lambda: self._train(pairs))
-        evaluation = self._journal.stage(
-            "evaluation", Evaluation, lambda: self._evaluate(pairs, trained)
+        self._config, self._plugins, self._observer = config, plugins, observer
+        self._champion = champion
+        self._shape = content_id(
+            config.digest(),
+            model_digest(config.model.path),
+            *(repr(info) for info in plugins.infos),
         )
-        decision = self._journal.stage(
-            "decision", Decision, lambda: decide(evaluation.report, self._config.gate)
+
+    def unfinished(self) -> CycleJournal | None:
+        """Return the cycle that was interrupted under the same conditions."""
+        for journal in list_cycles(self._config.layout):
+            plan = journal.plan
+            if plan is None or plan.shape != self._shape or journal.report or journal.failure:
+                continue
+            if self._champion in (plan.champion, journal.read("registered", str)):
+                self._observer.stage("resume")
+                self._observer.done(f"going on with the interrupted cycle {plan.cycle_id}")
+                return journal
+        return None
+
+    def begin(self) -> CycleJournal | NothingNew:
+        """Read what is new and begin a cycle on it, unless one has turned on the same."""
+        config, observer = self._config, self._observer
+        cycles = config.layout.cycles
+        cycles.mkdir(exist_ok=True)
+        with open_store(config) as store:
+            # An owner reads the sources all the time.
+            if isinstance(store, Store):
+                ingest_all(config, self._plugins, store, observer)
+            observer.stage("snapshot")
+            begun = time.monotonic()
+            snapshot = store.snapshot(cycles / ".snapshot", config.vote_policy)
+            sources = store.source_counts()
+        observer.done(
+            f"{snapshot.n_completions:,} rated answers to {snapshot.n_prompts:,} prompts, "
+            f"from {snapshot.votes.votes:,} votes"
         )
-        report = CycleReport(
-            cycle_id=self._plan.cycle_id,
-            project=self._config.project,
-            started_at=self._plan.started_at.isoformat(timespec="seconds"),
-            outcome="promoted" if decision.promote else "refused",
-            champion_before=self._plan.champion,
-            model_version=None,
-            data=self._plan.data,
-            dataset=pairs.manifest,
-            training={k: v for k, v in asdict(trained).items() if k != "adapter"},
-            evaluation=evaluation.report,
-            decision=decision,
-            seconds=self._journal.seconds(),
+        if (done := self._turned_on(snapshot.digest)) is not None:
+            shutil.rmtree(snapshot.path)
+            return NothingNew(done)
+        cycle_id = content_id("cycle", self._shape, snapshot.digest, self._champion or "base")[:12]
+        data = DataReport(
+            digest=snapshot.digest,
+            n_events=snapshot.n_events,
+            n_prompts=snapshot.n_prompts,
+            n_completions=snapshot.n_completions,
+            votes=snapshot.votes,
+            quarantined_raters=len(snapshot.quarantined),
+            sources=sources,
         )
-        version = self._journal.stage(
-            "registered", str, lambda: self._register(report, trained, evaluation)
+        journal = CycleJournal(cycles / cycle_id)
+        journal.begin(
+            CyclePlan(
+                cycle_id, datetime.now(UTC), self._shape, snapshot.digest, self._champion, data
+            ),
+            snapshot.path,
         )
-        if decision.promote:
-            self._registry.promote(version, expected_champion=self._plan.champion)
-        report = replace(report, model_version=version, seconds=self._journal.seconds())
-        self._journal.write("report", report)
-        return report
+        journal.write("seconds", {"snapshot": round(time.monotonic() - begun, 3)})
+        return journal
 
-    def _pair(self) -> _Pairs:
-        self._observer.stage("pair")
-        snapshot, home = self._journal.path / "snapshot", self._config.home
-        work = self._journal.path / "pairing"
-        memory = SplitMemory(home / "split.parquet")
-        pairing = pair_snapshot(
-            snapshot,
-            self._plugins,
-            self._config.pairs,
-            held_out=self._config.dataset.held_out,
-            memory=memory,
-            work=work,
-            earlier=home / "pairing",
-            runner=chunk_runner(self._config),
-            progress=self._observer.progress,
-        )
-        for name, failure in pairing.failed_plugins.items():
-            self._observer.warn(f"the set was made without the plugin {name}: {failure}")
-        provenance = {
-            "snapshot": self._plan.snapshot,
-            "config": self._config.model_dump(mode="json", include={"votes", "pairs", "dataset"}),
-            "plugins": [asdict(info) for info in self._plugins.infos],
-            "failed_plugins": dict(pairing.failed_plugins),
-            "completions": [asdict(count) for count in pairing.completions],
-            "dropped_pairs": [asdict(count) for count in pairing.dropped_pairs()],
-            "unbalanced": list(pairing.unbalanced),
-        }
-        # Remembered first: no side is ever trained on that is not known to be one.
-        in_pairs = pc.is_in(
-            pairing.assigned["prompt_id"], pairing.pairs["prompt_id"].combine_chunks()
-        )
-        no_side = pc.is_null(pairing.assigned["held_out"])
-        memory.remember(pairing.assigned.filter(pc.or_(in_pairs, no_side)))
-        dataset = write_dataset(
-            pairing.pairs,
-            votes_on(snapshot, pairing.pairs),
-            self._journal.path / "dataset",
-            self._config.dataset,
-            provenance,
-        )
-        if not (dataset.n_train and dataset.n_eval):
-            raise DataError(_no_pairs(dataset, pairing))
-        shutil.rmtree(home / "pairing", ignore_errors=True)
-        work.rename(home / "pairing")
-        self._observer.done(
-            f"{dataset.n_train:,} pairs to train on, {dataset.n_eval:,} held out "
-            f"({dataset.n_eval_prompts:,} prompts)"
-        )
-        return _Pairs(dataset, read_manifest(dataset.path))
-
-    def _train(self, pairs: _Pairs) -> TrainResult:
-        self._observer.stage("train")
-        job = TrainJob(
-            base=self._config.model.path,
-            dataset=pairs.dataset.path / "train.parquet",
-            out_dir=self._journal.path / "training",
-            config=self._config.training,
-        )
-        result = train(job, self._training_progress)
-        self._observer.done(f"{result.steps} steps on {result.n_pairs:,} pairs")
-        return result
-
-    def _training_progress(self, step: int, total: int, loss: float) -> None:
-        self._observer.progress(step / total, f"loss {loss:.3f}")
-
-    def _evaluate(self, pairs: _Pairs, trained: TrainResult) -> Evaluation:
-        self._observer.stage("evaluate")
-        base = load_base(self._config.model.path)
-        adapters: dict[str, Path | None] = {"base": None}
-        if self._plan.champion is not None:
-            champion = self._registry.champion(self._config.home / "champions")
-            if champion is None or champion.version != self._plan.champion:
-                raise StaleEvidenceError(
-                    f"the champion was version {self._plan.champion} when this cycle began and is "
-                    "another one now; run the cycle again"
-                )
-            adapters["champion"] = champion.adapter
-        adapters["candidate"] = trained.adapter
-        progress = self._evaluation_progress(len(adapters))
-        models = {
-            name: AdaptedModel(
-                base,
-                name,
-                adapter,
-                settings=self._config.evaluation,
-                max_length=self._config.training.max_length,
-                progress=progress(name),
-            )
-            for name, adapter in adapters.items()
-        }
-        evaluation = evaluate(
-            models,
-            read_pairs(pairs.dataset.path / "eval.parquet"),
-            self._plugins,
-            self._config.evaluation,
-            champion_version=self._plan.champion,
-        )
-        self._observer.done(f"{len(evaluation.report.metrics)} metrics of {len(models)} models")
-        return evaluation
-
-    def _evaluation_progress(self, n_models: int) -> Callable[[str], ModelProgress]:
-        """Return a maker of each model's progress: every model scores once and generates once."""
-        finished = 0
-
-        def of_model(name: str) -> ModelProgress:
-            def progress(done: int, total: int) -> None:
-                nonlocal finished
-                share = (finished + done / total) / (2 * n_models)
-                self._observer.progress(min(share, 1.0), name)
-                finished += done == total
-
-            return progress
-
-        return of_model
-
-    def _register(self, report: CycleReport, trained: TrainResult, evaluation: Evaluation) -> str:
-        self._observer.stage("register")
-        version = self._registry.register(
-            Candidate(
-                candidate_id=report.cycle_id,
-                cycle_id=report.cycle_id,
-                adapter=trained.adapter,
-                evaluation=report.evaluation,
-                decision=report.decision,
-                params=_params(self._config, report),
-                artifacts={
-                    "evidence.html": evidence_page(
-                        report, evaluation.samples, evaluation.regressions
-                    ),
-                    "gate.json": self._config.gate.model_dump_json(indent=2),
-                    "dataset.json": json.dumps(report.dataset, indent=2),
-                },
-                description=evidence_card(report),
-            )
-        )
-        self._observer.done(f"version {version} of {report.project}")
-        return version
-
-
-def _no_pairs(dataset: PreferenceDataset, pairing: Pairing) -> str:
-    side = "to train on" if not dataset.n_train else "held out to evaluate on"
-    answers, dropped = pairing.completions, pairing.dropped_pairs()
-    found = [f"{n:,} {words}" for words, n in completions_in_words(answers).items()]
-    found += [f"{n:,} pairs dropped: {words}" for words, n in pairs_in_words(dropped).items()]
-    return (
-        f"no pairs {side}; rated answers: {', '.join(found) or 'none'}. "
-        "Collect more feedback, or loosen the plugins (`thumbwheel pairs` shows what they do)"
-    )
-
-
-def _params(config: Config, report: CycleReport) -> dict[str, object]:
-    """Return what the run is described by in MLflow."""
-    training = {f"training.{key}": value for key, value in config.training.model_dump().items()}
-    return {
-        "dataset": report.dataset["digest"],
-        "snapshot": report.data["digest"],
-        "base_model": config.model.path.name,
-        "n_train": report.dataset["n_train"],
-        "n_eval": report.dataset["n_eval"],
-        "plugins": ", ".join(plugin.use for plugin in config.plugins),
-        **training,
-    }
+    def _turned_on(self, snapshot: str) -> str | None:
+        """Return the cycle that finished on this snapshot under the same conditions."""
+        for journal in list_cycles(self._config.layout):
+            plan, report = journal.plan, journal.report
+            if plan is None or report is None:
+                continue
+            made_champion = report.model_version if report.outcome == "promoted" else None
+            same = (plan.shape, plan.snapshot) == (self._shape, snapshot)
+            if same and self._champion in (plan.champion, made_champion):
+                return plan.cycle_id
+        return None

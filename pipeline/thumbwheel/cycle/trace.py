@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,8 +10,10 @@ import pyarrow.parquet as pq
 
 from thumbwheel.cycle.journal import CycleJournal, list_cycles
 from thumbwheel.errors import DataError
+from thumbwheel.home import Layout
 from thumbwheel.pairs.dataset import read_manifest
 from thumbwheel.pairs.lineage import LINEAGE
+from thumbwheel.types import DatasetManifest
 
 __all__ = ["SIDES", "Trace", "Use", "find_dataset", "find_traces"]
 
@@ -46,34 +47,34 @@ class Trace:
     """
 
     cycle_id: str
-    manifest: Mapping[str, Any]
+    manifest: DatasetManifest
     model_version: str | None
     pairs: Mapping[str, str]
     uses: Sequence[Use]
 
 
-def find_traces(home: Path, name: str) -> list[Trace]:
+def find_traces(layout: Layout, name: str) -> list[Trace]:
     """Return the datasets that hold a pair or an event, or that are named, the latest first.
 
     Args:
-        home: The project's directory.
+        layout: The project's files.
         name: A pair's id, an event's id, or a dataset's digest or at least six digits of it.
     """
-    traces = (_trace(journal, name) for journal in list_cycles(home))
+    traces = (_trace(journal, name) for journal in list_cycles(layout))
     return [trace for trace in traces if trace is not None]
 
 
-def find_dataset(home: Path, cycle_id: str) -> Path:
+def find_dataset(layout: Layout, cycle_id: str) -> Path:
     """Return the directory of a cycle whose id begins with `cycle_id` and that made a dataset.
 
     Args:
-        home: The project's directory.
+        layout: The project's files.
         cycle_id: `latest` is the latest one.
 
     Raises:
         DataError: There is none, or more than one.
     """
-    cycles = [journal.path for journal in list_cycles(home) if (journal.path / "dataset").is_dir()]
+    cycles = [journal.path for journal in list_cycles(layout) if journal.dataset.is_dir()]
     if cycle_id == "latest":
         found = cycles[:1]
     else:
@@ -82,19 +83,19 @@ def find_dataset(home: Path, cycle_id: str) -> Path:
         known = ", ".join(path.name for path in cycles[:5]) or "none yet"
         count = "more than one cycle" if found else "no cycle"
         raise DataError(
-            f"there is {count} {cycle_id!r} with a dataset in {home}; the latest are: {known}. "
-            "`thumbwheel cycle` makes one"
+            f"there is {count} {cycle_id!r} with a dataset in {layout.home}; the latest are: "
+            f"{known}. `thumbwheel cycle` makes one"
         )
     return found[0]
 
 
 def _trace(journal: CycleJournal, name: str) -> Trace | None:
-    folder = journal.path / "dataset"
+    folder = journal.dataset
     if not folder.is_dir():
         return None
     manifest = read_manifest(folder)
     version = journal.read("registered", str)
-    if len(name) >= _SHORTEST_DIGEST and str(manifest["digest"]).startswith(name):
+    if len(name) >= _SHORTEST_DIGEST and manifest.digest.startswith(name):
         return Trace(journal.path.name, manifest, version, {}, ())
     lineage = _lineage(folder, name)
     wanted = pa.array({name, *lineage["pair_id"].to_pylist()}, pa.string())

@@ -144,8 +144,8 @@ def _likelihood_metrics(
     - `reward_accuracy`: the same by DPO's implicit reward log π(y|x) - log π_base(y|x)
       (Rafailov et al. 2023, arXiv 2305.18290, eq. 5; beta does not change the order). The base
       itself always ties.
-    - `win_rate`: how often the margin of mean log-likelihood between the sides is larger than the
-      champion's. The champion itself always ties.
+    - `margin_gain`: how often the margin of mean log-likelihood between the sides is larger than
+      the champion's. The champion itself always ties.
     - `chosen_log_perplexity`: negative mean log-likelihood of the chosen side, nats per token.
     """
     reward = (_totals(model.chosen) - _totals(base.chosen)) - (
@@ -155,7 +155,7 @@ def _likelihood_metrics(
     return {
         "preference_accuracy": _per_prompt(prompt_ids, _wins(model.margins)),
         "reward_accuracy": _per_prompt(prompt_ids, _wins(reward)),
-        "win_rate": _per_prompt(prompt_ids, _wins(model.margins - champion.margins)),
+        "margin_gain": _per_prompt(prompt_ids, _wins(model.margins - champion.margins)),
         "chosen_log_perplexity": _per_prompt(prompt_ids, -_means(model.chosen)),
     }
 

@@ -8,15 +8,14 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any
 
 from jinja2 import Template
 
 from thumbwheel.events import readable
 from thumbwheel.evidence.page import page_template
-from thumbwheel.fates import completions_in_words, pairs_in_words, recorded
+from thumbwheel.fates import completions_in_words, pairs_in_words
 from thumbwheel.types import CycleReport, Estimate, MetricReport, Regression, Sample
 
 __all__ = ["evidence_card", "evidence_page"]
@@ -24,7 +23,7 @@ __all__ = ["evidence_card", "evidence_page"]
 _MEANINGS = {
     "preference_accuracy": "how often the model finds the answer that people chose more likely",
     "reward_accuracy": "how often training moved the model towards the answer that people chose",
-    "win_rate": "how often it tells chosen from rejected more clearly than the champion does",
+    "margin_gain": "how often it tells chosen from rejected more clearly than the champion does",
     "chosen_log_perplexity": "how surprised the model is by good answers; lower is better",
     "length": "characters in an answer",
     "distinct_1": "variety of words among its answers; lower means repetition",
@@ -206,29 +205,30 @@ def _interval_only(estimate: Estimate, *, signed: bool = False) -> str:
 
 def _origin(report: CycleReport) -> list[tuple[str, str]]:
     """Return in a few lines what the candidate was made from."""
-    data, dataset, plugins = report.data, report.dataset, report.dataset.get("plugins")
-    rows = [("cycle", f"{report.cycle_id}, started {report.started_at}")]
-    rows += [("feedback snapshot", str(data["digest"]))] if "digest" in data else []
-    rows += [("pairs", f"{dataset['n_train']} to train on, {dataset['n_eval']} held out")]
-    rows += [("dataset", str(dataset["digest"]))]
-    if isinstance(plugins, Sequence):
-        names = [f"{plugin['name']} {plugin['version']}" for plugin in plugins]
-        rows += [("plugins", ", ".join(names))]
-    return rows
+    dataset = report.dataset
+    plugins = [f"{plugin.name} {plugin.version}" for plugin in dataset.plugins]
+    return [
+        ("cycle", f"{report.cycle_id}, started {report.started_at}"),
+        ("feedback snapshot", report.data.digest),
+        ("pairs", f"{dataset.n_train} to train on, {dataset.n_eval} held out"),
+        ("dataset", dataset.digest),
+        ("plugins", ", ".join(plugins)),
+    ]
 
 
 def _lineage(report: CycleReport) -> list[tuple[str, str]]:
     """Return everything that is known about where the candidate comes from."""
-    parts = {"data": report.data, "dataset": _worded(report.dataset), "training": report.training}
+    parts = {
+        "data": asdict(report.data),
+        "dataset": {
+            **asdict(report.dataset),
+            "completions": completions_in_words(report.dataset.completions),
+            "dropped_pairs": pairs_in_words(report.dataset.dropped_pairs),
+        },
+        "training": asdict(report.training),
+    }
     rows = [("cycle", report.cycle_id), ("started", report.started_at)]
     return rows + [row for name, part in parts.items() for row in _flatten(name, part)]
-
-
-def _worded(dataset: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dataset's manifest with the words for what became of completions and pairs."""
-    say = {"completions": completions_in_words, "dropped_pairs": pairs_in_words}
-    worded = {name: of(recorded(dataset[name])) for name, of in say.items() if name in dataset}
-    return {**dataset, **worded}
 
 
 def _flatten(name: str, value: object) -> list[tuple[str, str]]:

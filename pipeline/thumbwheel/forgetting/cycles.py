@@ -6,7 +6,6 @@ go on with it would train on what was forgotten.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +19,9 @@ from thumbwheel.errors import DataError
 from thumbwheel.forgetting.parquet import Identities, matching, remove_rows
 from thumbwheel.forgetting.record import TrainedOn
 from thumbwheel.forgetting.traces import Traces
+from thumbwheel.home import Layout
 from thumbwheel.pairs.dataset import MANIFEST
+from thumbwheel.process.durable import write_text
 
 __all__ = ["TouchedCycle", "clear_cycle", "clear_leavings", "find_touched"]
 
@@ -40,13 +41,13 @@ class TouchedCycle:
     identities: Identities
 
 
-def find_touched(home: Path, traces: Traces) -> Iterator[TouchedCycle]:
+def find_touched(layout: Layout, traces: Traces) -> Iterator[TouchedCycle]:
     """Find the cycles whose files tell of the forgotten.
 
     Raises:
         DataError: A file cannot be read.
     """
-    for path in sorted((home / "cycles").glob("[!.]*/")):
+    for path in sorted(layout.cycles.glob("[!.]*/")):
         files = _tables(path)
         rows = {file: matching(file, traces.columns, "pair_id") for file in files}
         pairs = {pair for found in rows.values() for pair in found if pair is not None}
@@ -56,7 +57,7 @@ def find_touched(home: Path, traces: Traces) -> Iterator[TouchedCycle]:
         if not is_told:
             continue
         journal = CycleJournal(path)
-        dataset = path / "dataset"
+        dataset = journal.dataset
         n_pairs = sum(
             len(matching(dataset / side, {"pair_id": pairs}))
             for side in _SIDES
@@ -91,12 +92,12 @@ def clear_cycle(cycle: TouchedCycle, traces: Traces) -> None:
     _note_removed(cycle.path / "dataset")
 
 
-def clear_leavings(home: Path) -> None:
+def clear_leavings(layout: Layout) -> None:
     """Remove what killed stages left behind, and what is only kept to save time."""
-    shutil.rmtree(home / "pairing", ignore_errors=True)
-    shutil.rmtree(home / "scratch", ignore_errors=True)
+    shutil.rmtree(layout.pairing, ignore_errors=True)
+    shutil.rmtree(layout.scratch, ignore_errors=True)
     # By convention a file is written under a hidden name before it takes its place.
-    for path in [*(home / "cycles").glob(".*"), *(home / "cycles").glob("**/.*")]:
+    for path in [*layout.cycles.glob(".*"), *layout.cycles.glob("**/.*")]:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
@@ -158,9 +159,4 @@ def _note_removed(dataset: Path) -> None:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    part = path.with_name(f".{path.name}")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

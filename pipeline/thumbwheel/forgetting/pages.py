@@ -5,6 +5,7 @@ from pathlib import Path
 from thumbwheel.cycle.journal import CycleJournal, list_cycles
 from thumbwheel.forgetting.record import Record
 from thumbwheel.forgetting.traces import Traces
+from thumbwheel.home import Layout
 from thumbwheel.registry import Registry
 
 __all__ = ["clear_pages"]
@@ -18,12 +19,12 @@ _INSTEAD = (
 )
 
 
-def clear_pages(registry: Registry, home: Path, record: Record, traces: Traces) -> None:
+def clear_pages(registry: Registry, layout: Layout, record: Record, traces: Traces) -> None:
     """Replace the pages of the cycles in the record, and take out what people copied elsewhere.
 
     Args:
         registry: The project's.
-        home: The project's, where the cycles have been cleared.
+        layout: The project's files, where the cycles have been cleared.
         record: Which cycles' pages are stale.
         traces: What is to go.
 
@@ -33,13 +34,13 @@ def clear_pages(registry: Registry, home: Path, record: Record, traces: Traces) 
     if not registry.exists():
         return
     for cycle_id in sorted(record.stale):
-        registry.replace_page(cycle_id, _PAGE, _page(home / "cycles" / cycle_id))
+        registry.replace_page(cycle_id, _PAGE, _page(layout.cycles / cycle_id))
     registry.erase_texts(
         traces.without,
         page=_PAGE,
         is_in_page=traces.is_in_page,
         instead=_INSTEAD,
-        spared={journal.path.name for journal in list_cycles(home)},
+        spared={journal.path.name for journal in list_cycles(layout)},
     )
 
 

@@ -4,7 +4,6 @@ Which rows these are is told by identities, in the columns that every table of t
 alike. A file is read and written a row group at a time.
 """
 
-import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from thumbwheel.errors import DataError
+from thumbwheel.process.durable import replacing
 
 __all__ = ["Identities", "matching", "remove_rows"]
 
@@ -53,18 +53,16 @@ def remove_rows(path: Path, identities: Identities) -> int:
     if not matching(path, identities):
         return 0
     removed = 0
-    fresh = path.with_name(f".{path.name}.fresh")
-    with _opened(path) as file:
-        schema = file.schema_arrow
-        with pq.ParquetWriter(fresh, schema, compression="zstd") as writer:
-            for group in range(file.num_row_groups):
-                rows = file.read_row_group(group)
-                kept = rows.filter(pc.invert(_tell(rows, identities)))
-                removed += len(rows) - len(kept)
-                writer.write_table(kept)
-    with fresh.open("rb") as written:
-        os.fsync(written.fileno())
-    fresh.replace(path)
+    with (
+        _opened(path) as file,
+        replacing(path) as part,
+        pq.ParquetWriter(part, file.schema_arrow, compression="zstd") as writer,
+    ):
+        for group in range(file.num_row_groups):
+            rows = file.read_row_group(group)
+            kept = rows.filter(pc.invert(_tell(rows, identities)))
+            removed += len(rows) - len(kept)
+            writer.write_table(kept)
     return removed
 
 

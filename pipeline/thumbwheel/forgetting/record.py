@@ -5,7 +5,6 @@ outlives a kill; and whoever forgets the same once more is told again.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from thumbwheel.errors import DataError
+from thumbwheel.process.durable import write_text
 
 __all__ = ["Record", "TrainedOn", "read_record", "write_record"]
 
@@ -71,9 +71,4 @@ def read_record(path: Path) -> Record:
 def write_record(path: Path, record: Record) -> None:
     """Keep the record, whole or not at all."""
     values = asdict(record) | {"stale": sorted(record.stale)}
-    part = path.with_name(f".{path.name}")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(values, indent=2, default=dict) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    write_text(path, json.dumps(values, indent=2, default=dict) + "\n")

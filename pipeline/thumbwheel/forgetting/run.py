@@ -31,8 +31,6 @@ from thumbwheel.types import Observer
 
 __all__ = ["Forgetting", "Outcome", "Plan"]
 
-_REBUILDING = "store.rebuilding.duckdb"
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -98,8 +96,8 @@ class Forgetting:
         self._resources = ExitStack()
 
     def __enter__(self) -> Self:
-        home = self._config.home
-        if self._config.serve.url is not None and not self._config.store_path.exists():
+        layout = self._config.layout
+        if self._config.serve.url is not None and not self._config.layout.store.exists():
             raise BusyError(
                 f"`thumbwheel serve` at {self._config.serve.url} holds the store; stop it, and "
                 "forget where it runs"
@@ -107,18 +105,18 @@ class Forgetting:
         with ExitStack() as stack:
             stack.enter_context(
                 only_one(
-                    home / "serve.lock",
-                    f"`thumbwheel serve` or `thumbwheel rebuild` runs on {home}; stop it, then "
-                    "forget",
+                    layout.serve_lock,
+                    f"`thumbwheel serve` or `thumbwheel rebuild` runs on {layout.home}; stop it, "
+                    "then forget",
                 )
             )
             stack.enter_context(
                 only_one(
-                    home / "cycle.lock",
-                    f"a cycle is running on {home}; wait until it has finished, then forget",
+                    layout.cycle_lock,
+                    f"a cycle is running on {layout.home}; wait until it has finished, then forget",
                 )
             )
-            self._store = stack.enter_context(Store(self._config.store_path))
+            self._store = stack.enter_context(Store(self._config.layout.store))
             sources = [source for source, _ in self._logged]
             if sources:
                 logged = self._config.model_copy(update={"sources": sources})
@@ -142,15 +140,15 @@ class Forgetting:
             DataError: A file of a cycle cannot be read.
         """
         self._observer.stage("look")
-        home = self._config.home
+        layout = self._config.layout
         champion = self._registry.champion_version()
         found = self._store.find(self._subject)
-        self._old = {path: _found_in(path, self._subject) for path in _set_aside(home)}
+        self._old = {path: _found_in(path, self._subject) for path in layout.stores_aside()}
         stores = [found, *(held for held in self._old.values() if held is not None)]
         self._traces = Traces.of(self._subject, stores)
-        self._touched = list(find_touched(home, self._traces))
+        self._touched = list(find_touched(layout, self._traces))
         datasets = self._record().joined(_trained(self._touched)).datasets
-        latest = {journal.path.name: place for place, journal in enumerate(list_cycles(home))}
+        latest = {journal.path.name: place for place, journal in enumerate(list_cycles(layout))}
         self._plan = Plan(
             found,
             sorted(datasets.values(), key=lambda it: latest.get(it.cycle_id, len(latest))),
@@ -171,39 +169,42 @@ class Forgetting:
             BusyError: A receiver writes to its log, or another process took the store meanwhile.
         """
         self._observer.stage("forget")
-        home, remembered = self._config.home, self._store.forgotten
+        layout, remembered = self._config.layout, self._store.forgotten
         whole = [Subject("generation", name) for name in sorted(self._traces.generations)]
         remembered.remember([self._subject, *whole])
         record = self._record().joined(_trained(self._touched))
         write_record(self._record_path, record)
-        clear_leavings(home)
+        clear_leavings(layout)
         n_logged = 0
         for source, connector in self._logged:
             self._observer.progress(0.1, source.name)
             records = RecordFilter(source, self._config, self._plugins, remembered)
             n_logged += connector.forget(records)
-        split = home / "split.parquet"
-        if split.exists():
-            remove_rows(split, self._traces.columns)
+        if layout.split.exists():
+            remove_rows(layout.split, self._traces.columns)
         for done, cycle in enumerate(self._touched):
             self._observer.progress(0.2 + 0.3 * done / len(self._touched), cycle.path.name)
             clear_cycle(cycle, self._traces)
         self._observer.progress(0.5, "MLflow")
-        clear_pages(self._registry, home, record, self._traces)
+        clear_pages(self._registry, layout, record, self._traces)
         write_record(self._record_path, replace(record, stale=frozenset()))
         self._observer.progress(0.7, "store")
         removed = self._clear_old_stores()
         self._store.remove(self._subject)
         self._observer.progress(0.9, "looking for what is left")
         outcome = Outcome(
-            self._plan, n_logged, self._holders(), removed, find_leftovers(home, self._traces)
+            self._plan,
+            n_logged,
+            self._holders(),
+            removed,
+            find_leftovers(layout.home, self._traces),
         )
         self._observer.done("everything of it is removed")
         return outcome
 
     def _clear_old_stores(self) -> list[Path]:
         # What a killed `thumbwheel rebuild` left.
-        remove_store(self._config.home / _REBUILDING)
+        remove_store(self._config.layout.store_rebuilding)
         removed = []
         for path, found in self._old.items():
             if found is None:
@@ -239,11 +240,6 @@ class Forgetting:
 
 def _trained(touched: Sequence[TouchedCycle]) -> Mapping[str, TrainedOn]:
     return {cycle.trained.cycle_id: cycle.trained for cycle in touched}
-
-
-def _set_aside(home: Path) -> list[Path]:
-    """Return the stores that were set aside when the store was built anew."""
-    return sorted(path for path in home.glob("store.*.duckdb") if path.name != _REBUILDING)
 
 
 def _found_in(path: Path, subject: Subject) -> Found | None:

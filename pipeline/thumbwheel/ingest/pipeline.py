@@ -25,9 +25,9 @@ from thumbwheel.events import IDENTIFIED, EventParser, Malformed, ParsedBatch, t
 from thumbwheel.events.parallel import Parsing
 from thumbwheel.plugin import load_connector, load_mapping
 from thumbwheel.plugin.host import Plugins
-from thumbwheel.store import DeadLetter, SourceCounts, Store
+from thumbwheel.store import DeadLetter, Store
 from thumbwheel.tables import COUNTS_KEY, DEAD_LETTERS, EVENTS
-from thumbwheel.types import Batch, EventLog, Lag
+from thumbwheel.types import Batch, EventLog, Lag, SourceCounts
 
 __all__ = ["SourcePipeline", "StoredBatch", "parser_for", "process", "process_letters"]
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from thumbwheel.config import Config
 from thumbwheel.errors import DamagedStoreError, DataError
 from thumbwheel.events.parallel import Parsing
+from thumbwheel.home import Layout
 from thumbwheel.ingest.pipeline import SourcePipeline, StoredBatch
 from thumbwheel.plugin.host import Plugins
 from thumbwheel.process.locks import only_one
-from thumbwheel.store import SourceCounts, Store
-from thumbwheel.types import Observer
+from thumbwheel.store import Store
+from thumbwheel.types import Observer, SourceCounts
 
 __all__ = ["Rebuilt", "expire_parked", "ingest_all", "rebuild"]
 
@@ -85,10 +86,10 @@ def rebuild(
         DataError: The old store can be read, and the sources no longer hold all that is in it
             (`force` builds it all the same). Nothing was changed then.
     """
-    path = config.store_path
-    fresh = path.with_name("store.rebuilding.duckdb")
+    layout = config.layout
+    path, fresh = layout.store, layout.store_rebuilding
     locked = only_one(
-        config.home / "serve.lock", "`thumbwheel serve` holds the store; stop it, then rebuild"
+        layout.serve_lock, "`thumbwheel serve` holds the store; stop it, then rebuild"
     )
     with locked:
         _remove(fresh)
@@ -99,7 +100,7 @@ def rebuild(
                 sources = store.source_counts()
             if old is not None and not force:
                 _refuse_loss(old.source_counts(), sources, fresh)
-            aside = _set_aside(path)
+            aside = _set_aside(layout)
             fresh.rename(path)
         finally:
             if old is not None:
@@ -142,10 +143,11 @@ def _refuse_loss(before: list[SourceCounts], after: list[SourceCounts], fresh: P
         )
 
 
-def _set_aside(path: Path) -> Path | None:
+def _set_aside(layout: Layout) -> Path | None:
+    path = layout.store
     if not path.exists():
         return None
-    aside = path.with_name(f"store.{datetime.now(UTC):%Y%m%dT%H%M%S}.duckdb")
+    aside = layout.store_aside(f"{datetime.now(UTC):%Y%m%dT%H%M%S}")
     for suffix in (".wal", ""):
         part = path.with_name(path.name + suffix)
         if part.exists():

@@ -2,20 +2,22 @@
 
 import hashlib
 import json
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pydantic import TypeAdapter
 
 from thumbwheel.config import DatasetConfig
 from thumbwheel.events import from_chat, to_chat
 from thumbwheel.pairs.lineage import lineage_table
+from thumbwheel.process.durable import replacing
 from thumbwheel.tables import MESSAGES, PAIRS
-from thumbwheel.types import Message, PreferenceDataset
+from thumbwheel.types import DatasetManifest, Message, PreferenceDataset, Provenance
 
 __all__ = ["read_manifest", "read_pairs", "rich_prompts", "to_conversations", "write_dataset"]
 
@@ -34,7 +36,7 @@ def write_dataset(
     votes: pa.Table,
     path: Path,
     config: DatasetConfig,
-    provenance: Mapping[str, object],
+    provenance: Provenance,
 ) -> PreferenceDataset:
     """Cap both sides of the split, and write them with a manifest and their lineage.
 
@@ -61,37 +63,34 @@ def write_dataset(
         ):
             digest.update(f"{pair_id} {confidence:.9f}\n".encode())
         digest.update(b"\n")
-    manifest = {
-        "digest": digest.hexdigest(),
-        "n_pairs": len(pairs),
-        "n_train": len(train),
-        "n_train_prompts": _n_prompts(train),
-        "n_eval": len(evaluation),
-        "n_eval_prompts": _n_prompts(evaluation),
-        "longer_preferred_train": _longer_preferred(train),
-        "longer_preferred_eval": _longer_preferred(evaluation),
-        **provenance,
-    }
-    scratch = path.with_name(f".{path.name}.tmp")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    for name, side in (("train", train), ("eval", evaluation)):
-        conversations = to_conversations(side, _SIDES)
-        pq.write_table(conversations, scratch / f"{name}.parquet", compression="zstd")
+    manifest = DatasetManifest(
+        digest=digest.hexdigest(),
+        n_pairs=len(pairs),
+        n_train=len(train),
+        n_train_prompts=_n_prompts(train),
+        n_eval=len(evaluation),
+        n_eval_prompts=_n_prompts(evaluation),
+        longer_preferred_train=_longer_preferred(train),
+        longer_preferred_eval=_longer_preferred(evaluation),
+        **{item.name: getattr(provenance, item.name) for item in fields(Provenance)},
+    )
     lineage = lineage_table(pa.concat_tables([train, evaluation]), votes)
-    pq.write_table(lineage, scratch / "lineage.parquet", compression="zstd")
-    (scratch / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
-    shutil.rmtree(path, ignore_errors=True)
-    scratch.rename(path)
+    with replacing(path) as part:
+        part.mkdir()
+        for name, side in (("train", train), ("eval", evaluation)):
+            conversations = to_conversations(side, _SIDES)
+            pq.write_table(conversations, part / f"{name}.parquet", compression="zstd")
+        pq.write_table(lineage, part / "lineage.parquet", compression="zstd")
+        text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False)
+        (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
     return PreferenceDataset(
         path, digest.hexdigest(), len(train), len(evaluation), _n_prompts(evaluation)
     )
 
 
-def read_manifest(path: Path) -> dict[str, object]:
+def read_manifest(path: Path) -> DatasetManifest:
     """Return the manifest of the dataset at `path`."""
-    manifest: dict[str, object] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    return manifest
+    return TypeAdapter(DatasetManifest).validate_json((path / MANIFEST).read_bytes())
 
 
 def read_pairs(path: Path) -> pa.Table:

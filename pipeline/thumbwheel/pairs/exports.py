@@ -1,7 +1,6 @@
 """Datasets for other programs, in TRL's formats: preference pairs, and single votes for KTO."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 from thumbwheel.errors import DataError, InputError
 from thumbwheel.pairs.dataset import to_conversations
 from thumbwheel.pairs.split import SplitMemory
+from thumbwheel.process.durable import replacing
 from thumbwheel.tables import RATED
 
 __all__ = [
@@ -134,21 +134,15 @@ def export(splits: Mapping[str, pa.Table], out: Path, file_format: ExportFormat)
         InputError: There is something at `out` already.
     """
     refuse_existing(out)
-    scratch = out.with_name(f".{out.name}.tmp")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    try:
+    with replacing(out) as part:
+        part.mkdir()
         if file_format == "datasets":
-            _save_to_disk(splits, scratch)
+            _save_to_disk(splits, part)
         for split, table in splits.items():
             if file_format == "parquet":
-                pq.write_table(table, scratch / f"{split}.parquet", compression="zstd")
+                pq.write_table(table, part / f"{split}.parquet", compression="zstd")
             elif file_format == "jsonl":
-                _write_lines(table, scratch / f"{split}.jsonl")
-        scratch.rename(out)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
+                _write_lines(table, part / f"{split}.jsonl")
 
 
 def _save_to_disk(splits: Mapping[str, pa.Table], path: Path) -> None:

@@ -55,7 +55,7 @@ def pair_with_ray(
         PluginError: A screen failed, or every plugin that makes pairs.
         UnavailableError: Ray does not start, or lost a task for good.
     """
-    limits = config.pairs
+    limits = config.execution
     task = _Task(
         tuple(plugin.model_dump_json() for plugin in config.plugins),
         str(config.base_dir),
@@ -117,7 +117,7 @@ def _result(ray: Any, waiting: tuple[float, object], plugins: Plugins) -> tuple[
     except ray.exceptions.RayError as error:
         raise UnavailableError(
             f"Ray lost a task ({_line(error)}); run this again, or without Ray: "
-            '`pairs.runner = "local"`'
+            '`execution.runner = "local"`'
         ) from error
     for name, failure in done.failed.items():
         plugins.failed.setdefault(name, failure)
@@ -130,7 +130,7 @@ def _running() -> Iterator[Any]:
     here = _CLUSTER not in os.environ
     for name, value in (_QUIET | (_LOOPBACK if here else {})).items():
         os.environ.setdefault(name, value)
-    require("ray", by='`pairs.runner = "ray"`', error=ConfigError)
+    require("ray", by='`execution.runner = "ray"`', error=ConfigError)
     import ray
 
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -142,7 +142,7 @@ def _running() -> Iterator[Any]:
         where = "on this machine" if here else f"at {_CLUSTER}={os.environ[_CLUSTER]}"
         raise UnavailableError(
             f"Ray does not answer {where} ({_line(error)}); start it, or pair without it: "
-            '`pairs.runner = "local"`'
+            '`execution.runner = "local"`'
         ) from error
     try:
         yield ray

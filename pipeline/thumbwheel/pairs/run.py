@@ -142,7 +142,7 @@ def _count(fates: pa.Table) -> list[FateCount]:
 
 def chunk_runner(config: Config) -> ChunkRunner:
     """Return what pairs the chunks: this process, or tasks of Ray."""
-    return partial(pair_with_ray, config=config) if config.pairs.runner == "ray" else pair_here
+    return partial(pair_with_ray, config=config) if config.execution.runner == "ray" else pair_here
 
 
 def pair_snapshot(

@@ -6,7 +6,6 @@ in a file: it stays on its side, and draws its near-duplicates there. Where a ne
 clusters of different sides, what was held out is left out from then on.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 from thumbwheel.errors import DataError
 from thumbwheel.fates import Fate
 from thumbwheel.measures.near_duplicates import FINGERPRINTS, cluster_fingerprints, fingerprints
+from thumbwheel.process.durable import replacing
 from thumbwheel.types import Prompt
 
 __all__ = ["ASSIGNED", "SplitMemory", "side_of_cluster"]
@@ -182,19 +182,9 @@ class SplitMemory:
             ) from error
 
     def _write(self, table: pa.Table) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._path.with_name(f".{self._path.name}.fresh")
         # Hashes do not compress; the rest is sorted, so that the same memory is the same bytes.
-        with fresh.open("wb") as file:
-            pq.write_table(table.sort_by("prompt_id"), file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with replacing(self._path) as part:
+            pq.write_table(table.sort_by("prompt_id"), part, compression="zstd")
 
 
 def _seen(clusters: pa.Array, held_out: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:

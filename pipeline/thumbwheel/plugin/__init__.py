@@ -16,7 +16,7 @@ from thumbwheel.plugin.loading import (
     needed_extra,
     option_infos,
 )
-from thumbwheel.plugin.plugins import HOOKS, PluginInfo, PluginManager
+from thumbwheel.plugin.plugins import HOOKS, PluginManager
 
 __all__ = [
     "CONNECTORS_GROUP",
@@ -24,7 +24,6 @@ __all__ = [
     "MAPPINGS_GROUP",
     "PLUGINS_GROUP",
     "OptionInfo",
-    "PluginInfo",
     "PluginManager",
     "installed",
     "load_connector",

@@ -4,9 +4,8 @@ Nothing loads by itself: the config lists plugins by entry-point name or as `pat
 and they are called in that order. Whatever a plugin does wrong is a `PluginError` that names it.
 """
 
-import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,25 +29,11 @@ from thumbwheel.tables import (
     conform,
     counts_of,
 )
-from thumbwheel.types import CycleReport, LanguageModel
+from thumbwheel.types import CycleReport, LanguageModel, PluginInfo
 
-__all__ = ["HOOKS", "PluginInfo", "PluginManager"]
+__all__ = ["HOOKS", "PluginManager"]
 
 HOOKS = tuple(name for name in vars(HookSpecs) if not name.startswith("_"))
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class PluginInfo:
-    """A loaded plugin, as it is recorded with every dataset.
-
-    `version` is the distribution's version, or the hash of a file.
-    """
-
-    name: str
-    origin: str
-    version: str
-    hooks: Sequence[str]
-    options: Mapping[str, object]
 
 
 class PluginManager:

@@ -38,8 +38,8 @@ class Candidate:
             "baseline_version": self.evaluation.champion,
             "cycle": self.cycle_id,
         }
-        if "win_rate" in self.evaluation.metrics:
-            tags["win_rate"] = f"{self.evaluation.metrics['win_rate'].candidate.value:.3f}"
+        if "margin_gain" in self.evaluation.metrics:
+            tags["margin_gain"] = f"{self.evaluation.metrics['margin_gain'].candidate.value:.3f}"
         return tags
 
     def param_texts(self) -> dict[str, str]:

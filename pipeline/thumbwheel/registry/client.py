@@ -249,5 +249,8 @@ class Registry:
 def open_registry(config: Config) -> Registry:
     """Return the configured project's registry; nothing is opened before its first use."""
     return Registry(
-        config.tracking_uri, config.project, config.mlflow.experiment, config.artifact_root
+        config.tracking_uri,
+        config.project,
+        config.mlflow.experiment,
+        config.layout.mlflow_artifacts,
     )

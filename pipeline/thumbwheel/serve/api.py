@@ -26,12 +26,11 @@ from thumbwheel.store import (
     PluginCount,
     ReplayCounts,
     Snapshot,
-    SourceCounts,
     Store,
     StoredDeadLetter,
-    VoteCounts,
 )
 from thumbwheel.store.remote import SourceState
+from thumbwheel.types import SourceCounts, VoteCounts
 
 __all__ = ["Owner", "make_api"]
 

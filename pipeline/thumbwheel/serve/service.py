@@ -21,13 +21,14 @@ from thumbwheel.events.parallel import Parsing
 from thumbwheel.fates import SourceStatus
 from thumbwheel.ingest import SourcePipeline, expire_parked, replay_dead_letters
 from thumbwheel.plugin.host import Plugins
+from thumbwheel.process.durable import write_bytes
 from thumbwheel.process.locks import only_one
 from thumbwheel.process.web import BackgroundServer
 from thumbwheel.serve.api import Owner, make_api
 from thumbwheel.serve.metrics import Metrics
 from thumbwheel.serve.sources import SourceThread
 from thumbwheel.store import Store
-from thumbwheel.store.remote import OwnerNote, SourceState, owner_note_path
+from thumbwheel.store.remote import OwnerNote, SourceState
 
 __all__ = ["serve"]
 
@@ -67,18 +68,18 @@ class _Service:
         self._sources: list[SourceThread] = []
 
     def run(self) -> None:
-        home = self._config.home
-        scratch = home / "scratch"
+        layout = self._config.layout
+        scratch = layout.scratch
         with ExitStack() as stack:
             stack.enter_context(
                 only_one(
-                    home / "serve.lock",
-                    f"`thumbwheel serve` runs on {home} already, or `thumbwheel rebuild` does; "
-                    "one at a time",
+                    layout.serve_lock,
+                    f"`thumbwheel serve` runs on {layout.home} already, or `thumbwheel rebuild` "
+                    "does; one at a time",
                 )
             )
             stack.enter_context(self._ended_by_signals())
-            store = stack.enter_context(Store(self._config.store_path))
+            store = stack.enter_context(Store(layout.store))
             parsing = stack.enter_context(Parsing())
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir(mode=0o700)
@@ -178,12 +179,8 @@ class _Service:
 @contextmanager
 def _note(config: Config, note: OwnerNote) -> Iterator[None]:
     """Leave a note for processes of the same user on this machine."""
-    path = owner_note_path(config.home)
-    part = path.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    with open(part, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-        file.write(pydantic_core.to_json(asdict(note)))
-    part.replace(path)
+    path = config.layout.serve_note
+    write_bytes(path, pydantic_core.to_json(asdict(note)), private=True)
     try:
         yield
     finally:

@@ -19,9 +19,7 @@ from thumbwheel.store.values import (
     Quarantined,
     ReplayCounts,
     Snapshot,
-    SourceCounts,
     StoredDeadLetter,
-    VoteCounts,
 )
 
 __all__ = [
@@ -38,10 +36,8 @@ __all__ = [
     "Quarantined",
     "ReplayCounts",
     "Snapshot",
-    "SourceCounts",
     "StateCount",
     "Store",
     "StoredDeadLetter",
     "Subject",
-    "VoteCounts",
 ]

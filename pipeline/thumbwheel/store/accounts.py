@@ -15,8 +15,9 @@ from thumbwheel.config import VotePolicy
 from thumbwheel.fates import EventStatus, Fate
 from thumbwheel.store.database import Connection
 from thumbwheel.store.sources import balance
-from thumbwheel.store.values import Quarantined, SourceCounts
+from thumbwheel.store.values import Quarantined
 from thumbwheel.store.votes import WeighedVotes
+from thumbwheel.types import SourceCounts
 
 __all__ = [
     "FATES",

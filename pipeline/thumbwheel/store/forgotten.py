@@ -18,6 +18,7 @@ import pyarrow as pa
 import pydantic_core
 
 from thumbwheel.errors import DataError
+from thumbwheel.process.durable import sync, write_bytes
 
 __all__ = ["Forgotten", "Subject", "names_in"]
 
@@ -108,8 +109,8 @@ class Forgotten:
         if not new:
             return
         # Behind a line that a kill tore, a new one begins.
-        _write(self._list, "ab", "\n".join(["", *sorted(new), ""]).encode())
-        _sync(self.folder.parent)
+        _append(self._list, "\n".join(["", *sorted(new), ""]).encode())
+        sync(self.folder.parent)
         self._hashes |= new
 
     def digest(self, subject: Subject) -> str:
@@ -128,9 +129,7 @@ class Forgotten:
             key = path.read_bytes()
         elif make:
             key = secrets.token_bytes(_KEY_BYTES)
-            part = path.with_name(".key")
-            _write(part, "wb", key)
-            part.rename(path)
+            write_bytes(path, key, private=True)
         else:
             key = b""
         if len(key) != _KEY_BYTES:
@@ -156,19 +155,9 @@ def names_in(raw: bytes) -> Iterator[str]:
         yield from words.findall(text)
 
 
-def _write(path: Path, mode: str, content: bytes) -> None:
-    """Write a file that only its owner can read, down to the disk."""
-    with open(path, mode, opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+def _append(path: Path, content: bytes) -> None:
+    """Add to a file that only its owner can read, down to the disk."""
+    with open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    """Bring the names of new files to disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path)
+    sync(path.parent)

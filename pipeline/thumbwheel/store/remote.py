@@ -28,16 +28,15 @@ from thumbwheel.store import (
     PluginCount,
     ReplayCounts,
     Snapshot,
-    SourceCounts,
     Store,
     StoredDeadLetter,
-    VoteCounts,
 )
+from thumbwheel.types import SourceCounts, VoteCounts
 
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["OwnerNote", "RemoteStore", "SourceState", "open_store", "owner_note_path"]
+__all__ = ["OwnerNote", "RemoteStore", "SourceState", "open_store"]
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 300.0
@@ -69,11 +68,6 @@ class SourceState:
     lag_seconds: float | None = None
 
 
-def owner_note_path(home: Path) -> Path:
-    """Return where the owner's note lies."""
-    return home / "serve.json"
-
-
 @contextmanager
 def open_store(config: Config) -> "Iterator[Store | RemoteStore]":
     """Open the store: its owner's, where one is configured or running, else the file.
@@ -94,9 +88,9 @@ def open_store(config: Config) -> "Iterator[Store | RemoteStore]":
             yield remote
         return
     try:
-        store = Store(config.store_path)
+        store = Store(config.layout.store)
     except BusyError:
-        note = _owner_note(config.home)
+        note = _owner_note(config.layout.serve_note)
         if note is None:
             raise
         with RemoteStore(note.url, note.token) as remote:
@@ -106,9 +100,9 @@ def open_store(config: Config) -> "Iterator[Store | RemoteStore]":
         yield store
 
 
-def _owner_note(home: Path) -> OwnerNote | None:
+def _owner_note(path: Path) -> OwnerNote | None:
     try:
-        note = OwnerNote(**json.loads(owner_note_path(home).read_text(encoding="utf-8")))
+        note = OwnerNote(**json.loads(path.read_text(encoding="utf-8")))
         os.kill(note.pid, 0)
     except (OSError, ValueError, TypeError):
         return None

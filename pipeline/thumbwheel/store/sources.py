@@ -10,7 +10,8 @@ from datetime import datetime
 import pyarrow as pa
 
 from thumbwheel.store.database import Connection
-from thumbwheel.store.values import PluginCount, ReplayCounts, SourceCounts
+from thumbwheel.store.values import PluginCount, ReplayCounts
+from thumbwheel.types import SourceCounts
 
 __all__ = [
     "add_batch",

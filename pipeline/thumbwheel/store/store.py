@@ -23,12 +23,11 @@ from thumbwheel.store.values import (
     PluginCount,
     ReplayCounts,
     Snapshot,
-    SourceCounts,
     StoredDeadLetter,
-    VoteCounts,
 )
 from thumbwheel.store.verify import verify
 from thumbwheel.store.votes import WeighedVotes, count_votes
+from thumbwheel.types import SourceCounts, VoteCounts
 
 __all__ = ["Store"]
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from thumbwheel.fates import Quarantine
+from thumbwheel.types import VoteCounts
 
 __all__ = [
     "DeadLetter",
@@ -13,9 +14,7 @@ __all__ = [
     "Quarantined",
     "ReplayCounts",
     "Snapshot",
-    "SourceCounts",
     "StoredDeadLetter",
-    "VoteCounts",
 ]
 
 
@@ -38,49 +37,6 @@ class StoredDeadLetter:
     reason: str
     received_at: datetime
     n_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class SourceCounts:
-    """What became of a source's records: `received` is the sum of all the others.
-
-    Attributes:
-        source: The source's name.
-        received: Records read, readable or not.
-        stored: Events in the store, those that are parked left out.
-        duplicates: Events that had been received before.
-        dead_letters: Records that could not be read.
-        dropped: Events that a `process_events` plugin left out.
-        parked: Votes that wait for their answer. What `Store.append` returns does not tell them
-            from the stored.
-        expired: Votes that waited too long for their answer and were deleted.
-        forgotten: Records about raters or generations that were forgotten: left out when they
-            came, or removed since.
-    """
-
-    source: str
-    received: int = 0
-    stored: int = 0
-    duplicates: int = 0
-    dead_letters: int = 0
-    dropped: int = 0
-    parked: int = 0
-    expired: int = 0
-    forgotten: int = 0
-
-    def __add__(self, other: "SourceCounts") -> "SourceCounts":
-        """Return the sum of two batches of the same source."""
-        return SourceCounts(
-            self.source,
-            self.received + other.received,
-            self.stored + other.stored,
-            self.duplicates + other.duplicates,
-            self.dead_letters + other.dead_letters,
-            self.dropped + other.dropped,
-            self.parked + other.parked,
-            self.expired + other.expired,
-            self.forgotten + other.forgotten,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,24 +68,6 @@ class ReplayCounts:
             self.still_dead + other.still_dead,
             self.forgotten + other.forgotten,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class VoteCounts:
-    """What became of the stored votes: `votes` is the sum of all the others.
-
-    A parked vote waits for its answer; a superseded one was changed by the same rater later. Only
-    a snapshot leaves votes out by policy: those of raters in quarantine, and those beyond a
-    rater's budget.
-    """
-
-    votes: int
-    superseded: int
-    withdrawn: int
-    parked: int
-    counted: int
-    quarantined: int = 0
-    over_budget: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from thumbwheel.config import VotePolicy, VotesConfig
 from thumbwheel.events import completion_id
 from thumbwheel.fates import Quarantine
 from thumbwheel.store.database import Connection
-from thumbwheel.store.values import Quarantined, VoteCounts
+from thumbwheel.store.values import Quarantined
+from thumbwheel.types import VoteCounts
 
 __all__ = ["SCORE_ONE", "WEIGHT_ONE", "WeighedVotes", "count_votes"]
 

@@ -1,10 +1,11 @@
 """What is to be trained, and what came of it."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from thumbwheel.config import TrainingConfig
+from thumbwheel.types import TrainingReport
 
 __all__ = ["Progress", "TrainJob", "TrainResult"]
 
@@ -30,28 +31,18 @@ class TrainJob:
     config: TrainingConfig
 
 
-@dataclass(frozen=True, slots=True)
-class TrainResult:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainResult(TrainingReport):
     """A finished training run.
 
-    Attributes:
-        adapter: The directory with `adapter_config.json` and `adapter_model.safetensors`.
-        steps: Optimizer steps, those before a resumption included.
-        seconds: Wall-clock time of this process's part of the run.
-        n_pairs: Pairs trained on.
-        n_dropped: Pairs left out because their prompt alone fills `max_length`.
-        n_truncated: Pairs trained on with the end of a completion cut off at `max_length`.
-        peak_memory: Largest memory use of the process, in bytes: of the GPU where one is used,
-            else resident, whatever was loaded before included.
-        metrics: What TRL logged at the last step. Its accuracy counts ties as wrong and averages
-            over batches: it is for watching a run, not for judging a model.
+    `adapter` is the directory with `adapter_config.json` and `adapter_model.safetensors`.
     """
 
     adapter: Path
-    steps: int
-    seconds: float
-    n_pairs: int
-    n_dropped: int
-    n_truncated: int
-    peak_memory: int
-    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def report(self) -> TrainingReport:
+        """What the run did, without where its adapter lies."""
+        return TrainingReport(
+            **{item.name: getattr(self, item.name) for item in fields(TrainingReport)}
+        )

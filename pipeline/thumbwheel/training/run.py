@@ -5,7 +5,6 @@ It never starts a process group: whoever launches several processes does.
 
 import json
 import logging
-import os
 import resource
 import shutil
 import sys
@@ -20,6 +19,7 @@ from thumbwheel.errors import ConfigError, DataError, TrainingError
 from thumbwheel.language_model import LoadedBase, load_base, without_migration_warnings
 from thumbwheel.language_model.encoding import encode_prompts
 from thumbwheel.pairs.dataset import rich_prompts
+from thumbwheel.process.durable import replacing
 from thumbwheel.training.checkpoints import checkpoint_dir, last_checkpoint
 from thumbwheel.training.job import Progress, TrainJob, TrainResult
 
@@ -160,17 +160,11 @@ def _write_adapter(model: Any, job: TrainJob) -> Path:
             f"{broken[0]}; lower `learning_rate` ({job.config.learning_rate})"
         )
     adapter = job.out_dir / "adapter"
-    scratch = job.out_dir / ".adapter"
-    shutil.rmtree(scratch, ignore_errors=True)
-    with torch.no_grad():
-        model.save_pretrained(scratch, save_embedding_layers=False)
-    (scratch / "README.md").unlink(missing_ok=True)
-    _clean_config(scratch / "adapter_config.json", base_name=job.base.resolve().name)
-    for file in scratch.iterdir():
-        with file.open("rb") as stream:
-            os.fsync(stream.fileno())
-    shutil.rmtree(adapter, ignore_errors=True)
-    scratch.rename(adapter)
+    with replacing(adapter) as part:
+        with torch.no_grad():
+            model.save_pretrained(part, save_embedding_layers=False)
+        (part / "README.md").unlink(missing_ok=True)
+        _clean_config(part / "adapter_config.json", base_name=job.base.resolve().name)
     return adapter
 
 

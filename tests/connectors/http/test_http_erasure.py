@@ -5,6 +5,7 @@ from contextlib import closing
 
 import pytest
 import requests
+from small_disk import small_disk
 
 from thumbwheel.errors import BusyError, SourceError
 from thumbwheel_connectors.http.connector import HttpConnector
@@ -96,9 +97,8 @@ def test_a_log_that_is_not_there_is_empty(tmp_path):
 
 def test_a_log_that_cannot_be_written_is_one_error(tmp_path):
     """The error names the log, and it is as it was."""
-    write(tmp_path, range(2))
-    (segment,) = tmp_path.glob("*.jsonl")
-    segment.with_name(f".{segment.name}.fresh").mkdir()
-    with pytest.raises(SourceError, match="cannot be written anew"):
-        HttpConnector(tmp_path).forget(odd)
-    assert [n for n, _, _ in everything(tmp_path)] == [0, 1]
+    with small_disk(tmp_path / "disk", 1 << 20) as disk:
+        write(disk.path, range(2))
+        with disk.read_only(), pytest.raises(SourceError, match="cannot be written anew"):
+            HttpConnector(disk.path).forget(odd)
+        assert [n for n, _, _ in everything(disk.path)] == [0, 1]

@@ -7,7 +7,8 @@ from rich.console import Console
 from snapshots import run, snapshot
 
 from thumbwheel.cli.show.pairs import print_pairing
-from thumbwheel.store import Snapshot, VoteCounts
+from thumbwheel.store import Snapshot
+from thumbwheel.types import VoteCounts
 
 
 @pytest.fixture

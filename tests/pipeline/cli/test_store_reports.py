@@ -13,7 +13,8 @@ from rich.console import Console
 from thumbwheel.cli import main
 from thumbwheel.cli.show.plugins import print_plugins
 from thumbwheel.cli.show.store import json_lines, print_dead_letters, print_rows, print_status
-from thumbwheel.store import StoredDeadLetter, VoteCounts
+from thumbwheel.store import StoredDeadLetter
+from thumbwheel.types import VoteCounts
 
 CONFIG = """
 project = "p"

@@ -94,7 +94,7 @@ def test_a_better_model_is_measured_and_promoted():
     assert accuracy.difference.low > 0
     assert report.metrics["reward_accuracy"].champion.value == 0.5
     assert report.metrics["reward_accuracy"].candidate.value == 1
-    assert report.metrics["win_rate"].candidate.value == 1
+    assert report.metrics["margin_gain"].candidate.value == 1
     assert report.metrics["chosen_log_perplexity"].candidate.value == pytest.approx(0.5)
     assert accuracy.base is None, "the base is the champion, so it is not shown twice"
     assert decision.promote
@@ -136,7 +136,7 @@ def test_the_champion_is_the_one_to_beat():
     report, decision = run(KnownModel("candidate", polite(0.5), varied), champion=champion)
     assert report.champion == "7"
     assert report.metrics["preference_accuracy"].base.value == 0.5
-    assert report.metrics["win_rate"].candidate.value == 0.5
+    assert report.metrics["margin_gain"].candidate.value == 0.5
     assert not decision.promote
 
 

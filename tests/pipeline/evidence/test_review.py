@@ -5,6 +5,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from cycle_reports import data_report, training_report
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -12,10 +13,12 @@ from markdown_it import MarkdownIt
 from thumbwheel.evidence.review import evidence_card, evidence_page
 from thumbwheel.types import (
     CycleReport,
+    DatasetManifest,
     Decision,
     Estimate,
     EvalReport,
     MetricReport,
+    PluginInfo,
     Prompt,
     Regression,
     RuleResult,
@@ -51,14 +54,17 @@ def a_report(*, rules: tuple[RuleResult, ...] = (), champion: str | None = "3") 
         outcome="promoted" if all(rule.passed for rule in rules) else "refused",
         champion_before=champion,
         model_version=None,
-        data={"digest": "snapshot-digest", "votes": {"votes": 700, "parked": 12}},
-        dataset={
-            "digest": "dataset-digest",
-            "n_train": 596,
-            "n_eval": 148,
-            "plugins": [{"name": "best_worst", "version": "0.1.0", "options": {"gap": 2}}],
-        },
-        training={"steps": 120},
+        data=data_report("snapshot-digest", votes=700, parked=12),
+        dataset=DatasetManifest(
+            digest="dataset-digest",
+            n_pairs=744,
+            n_train=596,
+            n_train_prompts=240,
+            n_eval=148,
+            n_eval_prompts=60,
+            plugins=[PluginInfo("best_worst", "thumbwheel", "0.1.0", ["make_pairs"], {"gap": 2})],
+        ),
+        training=training_report(steps=120),
         evaluation=EvalReport(champion or "base", 0.95, 60, 148, metrics),
         decision=Decision(all(rule.passed for rule in rules), rules),
     )
@@ -181,7 +187,11 @@ def test_the_page_loads_and_runs_nothing() -> None:
     """No script, no address to fetch, and a policy that forbids both."""
     prompt = [{"role": "user", "content": HOSTILE}]
     rules = (RuleResult(HOSTILE, False, HOSTILE),)
-    report = replace(a_report(rules=rules), project=HOSTILE, training={HOSTILE: HOSTILE})
+    report = replace(
+        a_report(rules=rules),
+        project=HOSTILE,
+        dataset=replace(a_report().dataset, config={HOSTILE: HOSTILE}),
+    )
     page = evidence_page(report, [Sample(prompt, HOSTILE, HOSTILE)])
     reader = Reader(page)
     assert reader.addresses == []

@@ -63,7 +63,7 @@ def forget(config, subject=SUBJECT):
 
 
 def counts(config):
-    with Store(config.store_path) as store:
+    with Store(config.layout.store) as store:
         store.verify()
         found = store.source_counts()
     assert all(map(balanced, found))
@@ -102,7 +102,9 @@ def test_others_are_unharmed(config):
     assert (held["export"].stored, held["export"].dead_letters) == (10, 1)
     assert (held["app"].stored, held["app"].forgotten) == (1, 2)
     journal = CycleJournal(config.home / "cycles" / "c1")
-    assert journal.report.data["quarantined"] == []
+    for name in ("plan", "report"):
+        told = json.loads((journal.path / f"{name}.json").read_text())
+        assert told["data"]["quarantined"] == []
     samples = journal.read("evaluation", Evaluation).samples
     assert [sample.candidate for sample in samples] == ["by heart: [removed]"] * 5
 
@@ -110,14 +112,14 @@ def test_others_are_unharmed(config):
 def test_datasets_keep_their_name_and_say_what_is_gone(config):
     """Pairs that rest on the rater go, with their lineage; the digest stays, and is told."""
     dataset = config.home / "cycles" / "c1" / "dataset"
-    digest = read_manifest(dataset)["digest"]
+    digest = read_manifest(dataset).digest
     before = {path.name: path.read_bytes() for path in dataset.glob("*.parquet")}
     outcome = forget(config)
     (trained,) = outcome.plan.datasets
     # The rater's own question, and the one about whose answers they voted.
     assert (trained.cycle_id, trained.digest, trained.n_pairs) == ("c1", digest, 2)
     manifest = read_manifest(dataset)
-    assert (manifest["digest"], manifest["forgotten_rows"]) == (digest, 2)
+    assert (manifest.digest, manifest.forgotten_rows) == (digest, 2)
     rows = {path.stem: pq.read_table(path) for path in dataset.glob("*.parquet")}
     assert len(rows["train"]) + len(rows["eval"]) == 4
     assert f"rater:{RATER}" not in rows["lineage"]["rater"].to_pylist()
@@ -152,14 +154,14 @@ def test_a_replay_brings_nothing_back(config):
 def test_a_damaged_store_does_not_forget_whom_it_forgot(config):
     """The hashes outlive the store: one that is built anew leaves the rater out."""
     forget(config)
-    config.store_path.write_bytes(b"damaged" * 1000)
+    config.layout.store.write_bytes(b"damaged" * 1000)
     rebuild(config, plugins(config), Quiet())
     assert CANARY not in str(query(config, "SELECT * FROM events"))
     assert counts(config)["export"].forgotten == 5
 
 
 def query(config, sql):
-    with Store(config.store_path) as store:
+    with Store(config.layout.store) as store:
         return store.query(sql, max_rows=1000, timeout_seconds=60).to_pylist()
 
 
@@ -193,7 +195,7 @@ def test_what_was_received_and_not_yet_read_goes_too(config):
 
 def test_an_unfinished_cycle_goes_whole(config):
     """It would go on to train on what was forgotten; one without the rater is left to finish."""
-    with Store(config.store_path) as store:
+    with Store(config.layout.store) as store:
         touched = a_cycle(store, config.home, "c2", finished=False)
         checkpoint = touched.path / "training" / "checkpoints-1" / "weights"
         checkpoint.parent.mkdir(parents=True)
@@ -202,7 +204,7 @@ def test_an_unfinished_cycle_goes_whole(config):
         assert forgetting.plan().unfinished == ["c2"]
         forgetting.run()
     assert [path.name for path in (config.home / "cycles").iterdir()] == ["c1"]
-    with Store(config.store_path) as store:
+    with Store(config.layout.store) as store:
         a_cycle(store, config.home, "c3", finished=False)
     forget(config, Subject("rater", "somebody else"))
     assert (config.home / "cycles" / "c3" / "plan.json").exists()
@@ -224,7 +226,7 @@ def test_somebody_unknown_is_remembered(config):
     assert (outcome.plan.datasets, outcome.holders) == ([], [])
     with (config.base_dir / "events.jsonl").open("a") as file:
         file.write(json.dumps(answer(9, True, "late")) + "\n")
-    with Store(config.store_path) as store:
+    with Store(config.layout.store) as store:
         ingest_all(config, plugins(config), store, Quiet())
     assert counts(config)["export"].forgotten == 1
 
@@ -330,5 +332,5 @@ def test_a_kill_at_any_moment_is_mended_by_doing_it_again(config, monkeypatch):
     assert holding(config.home, CANARY, f'"{RATER}"') == []
     (trained,) = forget(config).plan.datasets
     assert (trained.cycle_id, trained.n_pairs) == ("c1", 2)
-    assert read_manifest(config.home / "cycles" / "c1" / "dataset")["forgotten_rows"] == 2
+    assert read_manifest(config.home / "cycles" / "c1" / "dataset").forgotten_rows == 2
     counts(config)

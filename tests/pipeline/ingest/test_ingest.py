@@ -83,12 +83,12 @@ def run(tmp_path):
         (tmp_path / "thumbwheel.toml").write_text(CONFIG + plugins)
         config = load_config(tmp_path / "thumbwheel.toml")
         watcher = Watcher()
-        with Store(config.store_path) as store:
+        with Store(config.layout.store) as store:
             (counts,) = ingest_all(config, manager(config), store, watcher)
         return counts, stored(config), watcher.lines
 
     def stored(config):
-        with duckdb.connect(str(config.store_path)) as connection:
+        with duckdb.connect(str(config.layout.store)) as connection:
             return connection.execute(
                 "SELECT completion, completion_id FROM events ORDER BY arrival"
             ).fetchall()
@@ -162,7 +162,7 @@ def test_parked_votes_expire_by_policy(tmp_path):
     (tmp_path / "events.jsonl").write_text(json.dumps(vote) + "\n")
     (tmp_path / "thumbwheel.toml").write_text(CONFIG + "[store]\nexpire_parked_days = 1e-9\n")
     config = load_config(tmp_path / "thumbwheel.toml")
-    with Store(config.store_path) as store:
+    with Store(config.layout.store) as store:
         (received,) = ingest_all(config, manager(config), store, Watcher())
         assert received.stored == 1
         expire_parked(config, store)
@@ -182,7 +182,7 @@ def test_a_store_is_built_anew_from_its_sources(run, tmp_path):
     rebuilt = rebuild(config, manager(config), Watcher())
     assert run.stored(config) == before
     assert rebuilt.old.is_file()
-    config.store_path.write_bytes(b"no database " * 1000)
+    config.layout.store.write_bytes(b"no database " * 1000)
     rebuild(config, manager(config), Watcher())
     assert run.stored(config) == before
     (counts,) = rebuilt.sources
@@ -206,7 +206,7 @@ def test_a_store_in_use_is_not_built_anew(run, tmp_path):
     """While somebody has the store open, rebuilding waits for them."""
     run("a")
     config = load_config(tmp_path / "thumbwheel.toml")
-    with Store(config.store_path), pytest.raises(BusyError):
+    with Store(config.layout.store), pytest.raises(BusyError):
         rebuild(config, manager(config), Watcher())
 
 

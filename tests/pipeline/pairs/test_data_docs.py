@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from cycle_reports import data_report
 from rich.console import Console
 
 from thumbwheel.cli import main
@@ -20,7 +21,7 @@ from thumbwheel.config import load_config
 from thumbwheel.cycle.journal import CycleJournal, CyclePlan
 from thumbwheel.pairs import votes_on
 from thumbwheel.pairs.dataset import write_dataset
-from thumbwheel.store import SourceCounts
+from thumbwheel.types import Provenance, SourceCounts
 
 PAGE = (Path(__file__).parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
 CONFIG = """
@@ -65,11 +66,13 @@ def project(tmp_path, monkeypatch, capfd):
     display = StageDisplay(Console(file=StringIO()))
     with current_pairs(settings, display) as (snapshot, pairing):
         journal = CycleJournal(tmp_path / "home" / "cycles" / "c0ffee")
-        plan = CyclePlan("c0ffee", datetime.now(UTC), "s", snapshot.digest, None, {})
+        plan = CyclePlan(
+            "c0ffee", datetime.now(UTC), "s", snapshot.digest, None, data_report(snapshot.digest)
+        )
         journal.begin(plan, Path(shutil.copytree(snapshot.path, tmp_path / "snapshot")))
         votes = votes_on(snapshot.path, pairing.pairs)
         dataset = journal.path / "dataset"
-        write_dataset(pairing.pairs, votes, dataset, settings.dataset, {"snapshot": "s"})
+        write_dataset(pairing.pairs, votes, dataset, settings.dataset, Provenance(snapshot="s"))
     capfd.readouterr()
     return tmp_path
 

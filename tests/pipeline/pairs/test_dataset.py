@@ -9,6 +9,7 @@ from thumbwheel.config import DatasetConfig
 from thumbwheel.events import content_id, text_identity
 from thumbwheel.pairs.dataset import read_manifest, read_pairs, write_dataset
 from thumbwheel.tables import PAIRS, VOTES
+from thumbwheel.types import Provenance
 
 CALL = '{"tool_calls":[{"function":{"arguments":{"n":1},"name":"f"},"type":"function"}]}'
 
@@ -48,7 +49,7 @@ def write(pairs, path, **config):
         ],
         VOTES,
     )
-    return write_dataset(split, votes, path, DatasetConfig(**config), {"snapshot": "x"})
+    return write_dataset(split, votes, path, DatasetConfig(**config), Provenance(snapshot="x"))
 
 
 def test_both_sides_are_written(tmp_path):
@@ -120,6 +121,6 @@ def test_the_manifest_says_what_length_alone_would_get_right(tmp_path):
     """Chosen sides that are longer in all pairs are reported as such."""
     dataset = write(make_pairs(40), tmp_path / "d")
     manifest = read_manifest(dataset.path)
-    assert manifest["longer_preferred_train"] == 1
-    assert manifest["snapshot"] == "x"
-    assert manifest["digest"] == dataset.digest
+    assert manifest.longer_preferred_train == 1
+    assert manifest.snapshot == "x"
+    assert manifest.digest == dataset.digest

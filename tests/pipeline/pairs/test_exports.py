@@ -21,6 +21,7 @@ from thumbwheel.pairs.exports import (
 )
 from thumbwheel.pairs.split import SplitMemory
 from thumbwheel.tables import PAIRS, RATED, VOTES
+from thumbwheel.types import Provenance
 
 CALL = '{"tool_calls":[{"function":{"arguments":{"n":1},"name":"f"},"type":"function"}]}'
 
@@ -53,7 +54,7 @@ def dataset(tmp_path, request):
     ]
     pairs = pa.Table.from_pylist(rows, PAIRS.append(pa.field("held_out", pa.bool_())))
     path = tmp_path / "dataset"
-    write_dataset(pairs, VOTES.empty_table(), path, DatasetConfig(), {})
+    write_dataset(pairs, VOTES.empty_table(), path, DatasetConfig(), Provenance())
     return path
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 import pytest
+from cycle_reports import data_report
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,9 +16,11 @@ from thumbwheel.config import DatasetConfig
 from thumbwheel.cycle.journal import CycleJournal, CyclePlan
 from thumbwheel.cycle.trace import Use, find_traces
 from thumbwheel.events import text_identity
+from thumbwheel.home import Layout
 from thumbwheel.pairs.dataset import write_dataset
 from thumbwheel.pairs.lineage import LINEAGE, lineage_table
 from thumbwheel.tables import PAIRS, VOTES
+from thumbwheel.types import PluginInfo, Provenance
 
 IDS = st.sampled_from("abcdef")
 
@@ -105,7 +108,7 @@ def home(tmp_path, monkeypatch):
     journal = CycleJournal(tmp_path / "home" / "cycles" / "c0ffee")
     made = tmp_path / "made"
     made.mkdir()
-    journal.begin(CyclePlan("c0ffee", datetime.now(UTC), "s", "d", None, {}), made)
+    journal.begin(CyclePlan("c0ffee", datetime.now(UTC), "s", "d", None, data_report("d")), made)
     chosen, rejected = (text_identity("p", name)[1] for name in ("up", "down"))
     row = {
         "pair_id": PAIR,
@@ -122,8 +125,8 @@ def home(tmp_path, monkeypatch):
     }
     pairs = pa.Table.from_pylist([row], PAIRS.append(pa.field("held_out", pa.bool_())))
     votes = votes_of((chosen, "up", "r"), (rejected, "down", "r"))
-    plugin = {"name": "all_pairs", "version": "1.2", "options": {"n": 3}}
-    provenance = {"snapshot": "5na9", "config": "c0nf", "plugins": [plugin]}
+    plugin = PluginInfo("all_pairs", "thumbwheel", "1.2", ["make_pairs"], {"n": 3})
+    provenance = Provenance(snapshot="5na9", config={"pairs": "c0nf"}, plugins=[plugin])
     write_dataset(pairs, votes, journal.path / "dataset", DatasetConfig(), provenance)
     journal.write("registered", "7")
     return tmp_path / "home"
@@ -139,28 +142,28 @@ def run(*arguments):
 
 def test_traces(home):
     """A pair leads to its events, an event to its pairs, and a digest to its dataset."""
-    (of_pair,) = find_traces(home, PAIR)
+    (of_pair,) = find_traces(Layout(home), PAIR)
     assert (of_pair.cycle_id, of_pair.model_version) == ("c0ffee", "7")
     assert of_pair.pairs == {PAIR: "train"}
     assert {(use.event_id, use.role) for use in of_pair.uses} == {
         ("up", "chosen"),
         ("down", "rejected"),
     }
-    (of_event,) = find_traces(home, "up")
+    (of_event,) = find_traces(Layout(home), "up")
     assert of_event.uses == [Use(PAIR, "train", "up", "rater:r", "chosen")]
-    digest = of_pair.manifest["digest"]
-    (of_dataset,) = find_traces(home, digest[:8])
+    digest = of_pair.manifest.digest
+    (of_dataset,) = find_traces(Layout(home), digest[:8])
     assert of_dataset.manifest == of_pair.manifest
     assert not of_dataset.pairs
     for unknown in ("aside", "nothing", digest[:5]):
-        assert find_traces(home, unknown) == []
+        assert find_traces(Layout(home), unknown) == []
 
 
 def test_explain_names_datasets(home, monkeypatch):
     """`explain` tells the dataset, the cycle and the model version that a pair or event went to."""
     monkeypatch.setenv("COLUMNS", "120")
-    (trace,) = find_traces(home, PAIR)
-    digest = trace.manifest["digest"]
+    (trace,) = find_traces(Layout(home), PAIR)
+    digest = trace.manifest.digest
     code, out = run("explain", PAIR)
     assert code == 0
     assert f"{PAIR} is a training pair of dataset {digest} of cycle c0ffee (model version 7)" in out

@@ -16,7 +16,8 @@ from thumbwheel.demo.traffic import write_events
 from thumbwheel.demo.world import WorldOptions
 from thumbwheel.fates import IN_PAIRS, EventStatus, Fate, NotStored, Quarantine
 from thumbwheel.pairs.yields import Loss, Stage, YieldReport, describe_event, yield_report
-from thumbwheel.store import Accounts, EventState, Quarantined, SourceCounts, StateCount
+from thumbwheel.store import Accounts, EventState, Quarantined, StateCount
+from thumbwheel.types import SourceCounts
 
 CONFIG = """
 project = "p"

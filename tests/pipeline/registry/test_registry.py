@@ -34,7 +34,7 @@ def test_a_candidate_becomes_one_run_and_one_version(home: Path) -> None:
         "candidate_id": "c1",
         "baseline_version": "base",
         "cycle": "cycle-c1",
-        "win_rate": "0.700",
+        "margin_gain": "0.700",
     }
     assert found.description.startswith("Better than the base model.")
     run = client.get_run(found.run_id)

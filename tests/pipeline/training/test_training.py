@@ -24,6 +24,7 @@ from thumbwheel.pairs.dataset import read_pairs, write_dataset
 from thumbwheel.tables import MESSAGES
 from thumbwheel.training import TrainJob, train
 from thumbwheel.training.checkpoints import checkpoint_dir, last_checkpoint
+from thumbwheel.types import Provenance
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -300,7 +301,7 @@ def write_tool_pairs(path: Path) -> Path:
     pairs = pa.Table.from_pylist(rows, schema=tables.PAIRS)
     pairs = pairs.append_column("held_out", pa.array([False] * len(pairs)))
     votes = tables.VOTES.empty_table()
-    return write_dataset(pairs, votes, path, DatasetConfig(), {}).path / "train.parquet"
+    return write_dataset(pairs, votes, path, DatasetConfig(), Provenance()).path / "train.parquet"
 
 
 def test_training_sees_the_tool_calls_that_evaluation_sees(model_dir: Path, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def show(
     from thumbwheel.cycle.journal import find_report
 
     settings = load_config(config)
-    journal, report = find_report(settings.home, cycle)
+    journal, report = find_report(settings.layout, cycle)
     console = make_console()
     print_report(console, report, f"-c {config}")
     console.print(f"\nThe report as a file: {journal.path / 'report.json'}", soft_wrap=True)
@@ -116,7 +116,7 @@ def ui(
 
     require("mlflow")
     settings = load_config(config)
-    _, report = find_report(settings.home, cycle)
+    _, report = find_report(settings.layout, cycle)
     if report.model_version is None:
         raise DataError(f"the cycle {report.cycle_id} has no model version in MLflow")
     registry = open_registry(settings)
@@ -129,7 +129,9 @@ def ui(
         return
     with ExitStack() as stack:
         with console.status("starting MLflow (about 15 s)"):
-            server = stack.enter_context(serve(settings.tracking_uri, settings.artifact_root, port))
+            server = stack.enter_context(
+                serve(settings.tracking_uri, settings.layout.mlflow_artifacts, port)
+            )
         page = registry.version_page(server.url, report.model_version)
         console.print(f"{page}\nCtrl-C stops the server.", soft_wrap=True)
         if browser:

@@ -71,7 +71,7 @@ def explain(
     console = make_console()
     with stored(settings) as store, console.status("looking"):
         state = store.event_state(name, settings.vote_policy)
-    traces = find_traces(settings.home, name)
+    traces = find_traces(settings.layout, name)
     if state is not None:
         print_sentence(console, describe_event(state, *_fate(settings, state)))
     elif not traces:
@@ -172,7 +172,7 @@ def export(
         else:
             rated = exports.training_side(
                 exports.read_rated(found.snapshot),
-                SplitMemory(settings.home / "split.parquet"),
+                SplitMemory(settings.layout.split),
                 held_out=settings.dataset.held_out,
                 near_duplicate=settings.pairs.near_duplicate,
             )
@@ -188,6 +188,7 @@ def _opened(settings: "Config", source: str, console: "Console") -> Iterator[_So
     from thumbwheel.cycle.trace import find_dataset
     from thumbwheel.pairs import votes_on
     from thumbwheel.pairs.dataset import write_dataset
+    from thumbwheel.types import Provenance
 
     if source == "current":
         with (
@@ -197,10 +198,10 @@ def _opened(settings: "Config", source: str, console: "Console") -> Iterator[_So
         ):
             dataset = Path(scratch) / "dataset"
             votes = votes_on(snapshot.path, pairing.pairs)
-            write_dataset(pairing.pairs, votes, dataset, settings.dataset, {})
+            write_dataset(pairing.pairs, votes, dataset, settings.dataset, Provenance())
             yield _Source(dataset, snapshot.path)
     elif (Path(source) / "manifest.json").exists():
         yield _Source(Path(source), Path(source).parent / "snapshot")
     else:
-        cycle = find_dataset(settings.home, source)
+        cycle = find_dataset(settings.layout, source)
         yield _Source(cycle / "dataset", cycle / "snapshot")

@@ -80,7 +80,7 @@ def status(config: ConfigOption = DEFAULT_CONFIG) -> None:
         reasons, plugin_counts = store.dead_letter_reasons(5), store.plugin_counts()
         states = store.source_states() if isinstance(store, RemoteStore) else []
     champion = open_registry(settings).champion_version()
-    cycles = list_cycles(settings.home)
+    cycles = list_cycles(settings.layout)
     print_status(console, sources, states, plugin_counts, votes, reasons, champion, cycles)
 
 

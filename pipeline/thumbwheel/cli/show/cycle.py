@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from thumbwheel.cli.show.tables import add_losses, champion_name, make_table, program
-from thumbwheel.fates import IN_PAIRS, completions_in_words, pairs_in_words, recorded
+from thumbwheel.fates import IN_PAIRS, completions_in_words, pairs_in_words
 from thumbwheel.types import CycleReport
 
 __all__ = ["print_demo_summary", "print_nothing_new", "print_report"]
@@ -75,52 +75,45 @@ def print_nothing_new(console: Console, cycle_id: str, options: str) -> None:
 def _print_flow(console: Console, report: CycleReport) -> None:
     data, dataset = report.data, report.dataset
     flow = make_table(f"Cycle {report.cycle_id}: from events to pairs", "", numbers=["count"])
-    received = {
-        key: sum(source[key] for source in data["sources"])
-        for key in ("received", "duplicates", "dead_letters", "dropped")
-    }
-    flow.add_row("events received", f"{received['received']:,}")
+    flow.add_row("events received", f"{sum(source.received for source in data.sources):,}")
     add_losses(
         flow,
         {
-            "received twice": received["duplicates"],
-            "unreadable (kept as dead letters)": received["dead_letters"],
-            "dropped by a plugin": received["dropped"],
+            "received twice": sum(source.duplicates for source in data.sources),
+            "unreadable (kept as dead letters)": sum(
+                source.dead_letters for source in data.sources
+            ),
+            "dropped by a plugin": sum(source.dropped for source in data.sources),
         },
     )
-    votes = data["votes"]
-    flow.add_row("votes", f"{votes['votes']:,}")
+    votes = data.votes
+    flow.add_row("votes", f"{votes.votes:,}")
     add_losses(
         flow,
         {
-            "changed later by the same rater": votes["superseded"],
-            "withdrawn": votes["withdrawn"],
-            "waiting for their answer": votes["parked"],
-            "of raters who are left out": votes.get("quarantined", 0),
-            "beyond a rater's budget": votes.get("over_budget", 0),
+            "changed later by the same rater": votes.superseded,
+            "withdrawn": votes.withdrawn,
+            "waiting for their answer": votes.parked,
+            "of raters who are left out": votes.quarantined,
+            "beyond a rater's budget": votes.over_budget,
         },
     )
-    flow.add_row("rated answers", f"{data['n_completions']:,}")
-    completions = recorded(dataset["completions"])
-    unused = [count for count in completions if count.fate not in IN_PAIRS]
+    flow.add_row("rated answers", f"{data.n_completions:,}")
+    unused = [count for count in dataset.completions if count.fate not in IN_PAIRS]
     add_losses(flow, completions_in_words(unused))
-    dropped = pairs_in_words(recorded(dataset["dropped_pairs"]))
-    flow.add_row("pairs proposed", f"{dataset['n_pairs'] + sum(dropped.values()):,}")
-    used = dataset["n_train"] + dataset["n_eval"]
-    add_losses(flow, {**dropped, "over the configured maximum": dataset["n_pairs"] - used})
-    flow.add_row(
-        f"pairs trained on ({dataset['n_train_prompts']:,} prompts)", f"{dataset['n_train']:,}"
-    )
+    dropped = pairs_in_words(dataset.dropped_pairs)
+    flow.add_row("pairs proposed", f"{dataset.n_pairs + sum(dropped.values()):,}")
+    used = dataset.n_train + dataset.n_eval
+    add_losses(flow, {**dropped, "over the configured maximum": dataset.n_pairs - used})
+    flow.add_row(f"pairs trained on ({dataset.n_train_prompts:,} prompts)", f"{dataset.n_train:,}")
     add_losses(
         flow,
         {
-            "left out: the prompt alone fills max_length": report.training["n_dropped"],
-            "an answer was cut at max_length": report.training["n_truncated"],
+            "left out: the prompt alone fills max_length": report.training.n_dropped,
+            "an answer was cut at max_length": report.training.n_truncated,
         },
     )
-    flow.add_row(
-        f"pairs held out ({dataset['n_eval_prompts']:,} prompts)", f"{dataset['n_eval']:,}"
-    )
+    flow.add_row(f"pairs held out ({dataset.n_eval_prompts:,} prompts)", f"{dataset.n_eval:,}")
     console.print(flow)
 
 
@@ -149,8 +142,8 @@ def _print_metrics(console: Console, report: CycleReport) -> None:
             f"{_number(change.low, sign=True)} to {_number(change.high, sign=True)}",
         )
     console.print(table)
-    longer = report.dataset.get("longer_preferred_eval")
-    if isinstance(longer, float):
+    longer = report.dataset.longer_preferred_eval
+    if longer is not None:
         console.print(
             f"  [dim]For comparison: always preferring the longer answer would be right on "
             f"{longer:.1%} of the held-out pairs.[/]"

@@ -66,7 +66,7 @@ def print_trace(console: Console, trace: Trace, name: str) -> None:
     """Print where a pair or an event went, or what a dataset was made from."""
     manifest = trace.manifest
     version = f"model version {trace.model_version}" if trace.model_version else "no model yet"
-    dataset = f"dataset {manifest['digest']} of cycle {trace.cycle_id} ({version})"
+    dataset = f"dataset {manifest.digest} of cycle {trace.cycle_id} ({version})"
     if not trace.pairs:
         _print_provenance(console, trace, version)
     elif name in trace.pairs:
@@ -102,17 +102,17 @@ def _print_more(console: Console, n_rows: int) -> None:
 
 def _print_provenance(console: Console, trace: Trace, version: str) -> None:
     manifest = trace.manifest
-    table = make_table(f"Dataset {manifest['digest']}", "", "")
+    table = make_table(f"Dataset {manifest.digest}", "", "")
     table.show_header = False
     table.add_row("cycle", trace.cycle_id)
     table.add_row("trained into", version)
-    for side, name in SIDES.items():
-        table.add_row(f"{name} pairs", f"{manifest[f'n_{side}']:,}")
-    table.add_row("snapshot", str(manifest.get("snapshot", "")))
-    table.add_row("configuration", str(manifest.get("config", "")))
-    for plugin in manifest.get("plugins", []):
-        options = to_json(plugin["options"]).decode()
-        table.add_row("plugin", escape(f"{plugin['name']} {plugin['version']} {options}"))
+    table.add_row("training pairs", f"{manifest.n_train:,}")
+    table.add_row("held-out pairs", f"{manifest.n_eval:,}")
+    table.add_row("snapshot", manifest.snapshot)
+    table.add_row("configuration", str(manifest.config or ""))
+    for plugin in manifest.plugins:
+        options = to_json(plugin.options).decode()
+        table.add_row("plugin", escape(f"{plugin.name} {plugin.version} {options}"))
     console.print(table)
 
 

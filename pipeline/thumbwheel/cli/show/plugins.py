@@ -16,11 +16,11 @@ from thumbwheel.plugin import (
     MAPPINGS_GROUP,
     PLUGINS_GROUP,
     OptionInfo,
-    PluginInfo,
     installed,
     needed_extra,
     option_infos,
 )
+from thumbwheel.types import PluginInfo
 
 __all__ = ["print_outcomes", "print_plugins"]
 

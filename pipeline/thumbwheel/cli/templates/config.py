@@ -93,6 +93,10 @@ max_rater_share = 0.01
 balance = ["length", "lists", "bold", "headings", "code", "emoji"]  # alike in chosen and rejected
 # near_duplicate = 0.8          # prompts this alike are held out together
 
+# [execution]
+# plugin_seconds = 600          # a plugin that takes longer over one call is stopped
+# runner = "ray"                # pair in tasks of Ray
+
 [audit]                         # `thumbwheel audit` shows what the pairs teach besides
 # intended = ["hedges"]         # style that you do want to change
 # max_auc = 0.6                 # exit code 7 when style alone tells chosen from rejected

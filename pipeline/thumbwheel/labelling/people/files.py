@@ -1,6 +1,5 @@
 """The files of annotation: tasks for a tool, and events from what the tool exports."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from thumbwheel.labelling.people.label_studio import read_label_studio, write_la
 from thumbwheel.labelling.people.rankings import Ranking
 from thumbwheel.labelling.people.spreadsheet import read_spreadsheet, write_spreadsheet
 from thumbwheel.labelling.people.tasks import Task
+from thumbwheel.process.durable import write_bytes
 
 __all__ = ["Tool", "read_rankings", "write_events", "write_for"]
 
@@ -77,8 +77,5 @@ def write_events(path: Path, events: Iterable[Mapping[str, Any]]) -> bool:
             f"{path} holds other events already, and what a source has read may not change; "
             "give another name in the same folder"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
+    write_bytes(path, content)
     return True

@@ -4,7 +4,6 @@
 same ids, so that only ids are read back from them.
 """
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from thumbwheel.errors import InputError
 from thumbwheel.events import content_id, from_chat, readable, text_identity, to_chat
+from thumbwheel.process.durable import write_bytes
 from thumbwheel.types import Prompt
 
 __all__ = ["Answer", "Task", "make_task", "normal", "read_tasks", "shown_prompt", "write_tasks"]
@@ -84,9 +84,7 @@ def write_tasks(path: Path, tasks: Sequence[Task]) -> None:
         _LINE.dump_json(_Line(t.task_id, t.prompt_id, to_chat(t.prompt), list(t.answers)))
         for t in tasks
     )
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(b"".join(line + b"\n" for line in lines))
-    os.replace(part, path)
+    write_bytes(path, b"".join(line + b"\n" for line in lines))
 
 
 def read_tasks(path: Path) -> dict[str, Task]:

@@ -88,7 +88,7 @@ class ModelWriter:
         from thumbwheel.language_model import AdaptedModel, load_base
         from thumbwheel.registry import open_registry
 
-        champion = open_registry(config).champion(config.home / "champions")
+        champion = open_registry(config).champion(config.layout.champions)
         self._model = AdaptedModel(
             load_base(config.model.path),
             "base" if champion is None else "champion",

@@ -20,7 +20,7 @@ Plugins: TypeAlias = PluginManager | IsolatedPlugins
 
 def isolated_plugins(config: Config) -> IsolatedPlugins:
     """Return the plugins of a configuration, within its limits of time and memory."""
-    limits = config.pairs
+    limits = config.execution
     return IsolatedPlugins(
         config.plugins,
         config.base_dir,

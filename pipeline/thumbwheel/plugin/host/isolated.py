@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from thumbwheel.config import PluginConfig
 from thumbwheel.errors import PluginError
-from thumbwheel.plugin import PluginInfo, PluginManager
+from thumbwheel.plugin import PluginManager
 from thumbwheel.plugin.host.process import PluginFailedError, PluginProcess
 from thumbwheel.plugin.host.worker import Task
-from thumbwheel.types import CycleReport, LanguageModel
+from thumbwheel.types import CycleReport, LanguageModel, PluginInfo
 
 __all__ = ["IsolatedPlugins"]
 

@@ -12,11 +12,11 @@ from typing import Any
 import psutil
 import pyarrow as pa
 
-from thumbwheel.plugin import PluginInfo
 from thumbwheel.plugin.host.places import place_of_dump
 from thumbwheel.plugin.host.worker import Task, work
 from thumbwheel.process.anonymous import anonymous_file, read_bytes, read_table, write_table
 from thumbwheel.process.spawn import spawn
+from thumbwheel.types import PluginInfo
 
 __all__ = ["PluginFailedError", "PluginProcess"]
 
@@ -153,7 +153,7 @@ class PluginProcess:
             self._stop()
             raise self._failure(
                 f"held more than {self._memory_mb:,} MB of memory{self._place()}; let it take one "
-                "prompt at a time, or raise `plugin_memory_mb` in [pairs]"
+                "prompt at a time, or raise `plugin_memory_mb` in [execution]"
             )
         if time.monotonic() > deadline:
             self._stop()
@@ -163,7 +163,7 @@ class PluginProcess:
         seconds = self._seconds if self._at else _START_SECONDS
         return self._failure(
             f"took longer than {seconds:g} s{self._place()}; make it faster, or raise "
-            "`plugin_seconds` in [pairs]"
+            "`plugin_seconds` in [execution]"
         )
 
     def _ended(self) -> PluginFailedError:

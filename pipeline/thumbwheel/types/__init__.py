@@ -1,0 +1,81 @@
+"""What flows through the wheel: frozen values and protocols.
+
+The terms are TRL's: a *prompt* is a list of chat messages, a *completion* is what the model
+answered, a *rater* is who voted. Tables of many such values are described in `tables`.
+
+- `chat`: messages and prompts.
+- `sources`: records, and what a connector is.
+- `preferences`: rated completions, pairs, datasets.
+- `models`: a language model, as those see it who measure one.
+- `evidence`: what was measured, and the verdict.
+- `reports`: what a cycle did.
+- `watching`: who watches.
+"""
+
+from thumbwheel.types.chat import Message, Prompt
+from thumbwheel.types.evidence import (
+    Decision,
+    Estimate,
+    EvalReport,
+    MetricReport,
+    Regression,
+    RuleResult,
+    Sample,
+)
+from thumbwheel.types.models import LanguageModel, LogProb
+from thumbwheel.types.preferences import PreferenceDataset, PreferencePair, RatedCompletion
+from thumbwheel.types.reports import (
+    CycleReport,
+    DataReport,
+    DatasetManifest,
+    PluginInfo,
+    Provenance,
+    SourceCounts,
+    TrainingReport,
+    VoteCounts,
+)
+from thumbwheel.types.sources import (
+    Batch,
+    Connector,
+    EventLog,
+    ForgettingConnector,
+    Lag,
+    Receiver,
+    ReceivingConnector,
+    Record,
+)
+from thumbwheel.types.watching import Observer
+
+__all__ = [
+    "Batch",
+    "Connector",
+    "CycleReport",
+    "DataReport",
+    "DatasetManifest",
+    "Decision",
+    "Estimate",
+    "EvalReport",
+    "EventLog",
+    "ForgettingConnector",
+    "Lag",
+    "LanguageModel",
+    "LogProb",
+    "Message",
+    "MetricReport",
+    "Observer",
+    "PluginInfo",
+    "PreferenceDataset",
+    "PreferencePair",
+    "Prompt",
+    "Provenance",
+    "RatedCompletion",
+    "Receiver",
+    "ReceivingConnector",
+    "Record",
+    "Regression",
+    "RuleResult",
+    "Sample",
+    "SourceCounts",
+    "TrainingReport",
+    "VoteCounts",
+]

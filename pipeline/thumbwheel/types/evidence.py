@@ -1,0 +1,99 @@
+"""What was measured of a candidate, and what the gate says to it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from thumbwheel.types.chat import Prompt
+
+__all__ = [
+    "Decision",
+    "Estimate",
+    "EvalReport",
+    "MetricReport",
+    "Regression",
+    "RuleResult",
+    "Sample",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over `n` prompts with its bootstrap confidence interval [low, high]."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class MetricReport:
+    """One metric of the three models, and the paired difference candidate - champion.
+
+    `p_value` is the chance that the candidate does so well, or better, if the two models are
+    equal: see `statistics.luck`. Reports of earlier versions have none, which is NaN here. The base
+    is None only when it is the champion.
+    """
+
+    name: str
+    champion: Estimate
+    candidate: Estimate
+    difference: Estimate
+    p_value: float = math.nan
+    base: Estimate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvalReport:
+    """Everything measured about a candidate, on prompts that no training run has seen.
+
+    `champion` is the model version that the candidate was compared with, or `base`; `confidence`
+    is the coverage of every interval.
+    """
+
+    champion: str
+    confidence: float
+    n_prompts: int
+    n_pairs: int
+    metrics: Mapping[str, MetricReport]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A held-out prompt and what champion and candidate answered."""
+
+    prompt: Prompt
+    champion: str
+    candidate: str
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """A held-out pair that the candidate judges worse than the champion did.
+
+    A margin is the log-likelihood of chosen minus rejected, in nats per token.
+    """
+
+    prompt: Prompt
+    chosen: str
+    rejected: str
+    champion_margin: float
+    candidate_margin: float
+
+
+@dataclass(frozen=True, slots=True)
+class RuleResult:
+    """One rule of the gate: what it asked, what it saw, whether it passed."""
+
+    rule: str
+    passed: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The gate's verdict. `reasons` lists every rule, passed or not."""
+
+    promote: bool
+    reasons: Sequence[RuleResult]
