@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from thumbwheel.cli.app import app
-from thumbwheel.extras import EXTRAS, explain
+from thumbwheel.process.extras import EXTRAS, explain
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 
@@ -204,7 +204,7 @@ def test_connectors_that_need_more_are_listed_with_a_note(ended):
 
 
 def test_the_extras_are_those_of_the_project():
-    """`thumbwheel.extras` lists what pyproject.toml does, and what the base brings is in none."""
+    """`process.extras` lists what pyproject.toml does, and what the base brings is in none."""
     extras = PROJECT["optional-dependencies"]
     for extra, distributions in EXTRAS.items():
         needed = [Requirement(line) for line in extras[extra]]

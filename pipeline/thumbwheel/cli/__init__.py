@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from thumbwheel.errors import InputError, ThumbwheelError
-from thumbwheel.extras import explain
+from thumbwheel.process.extras import explain
 
 if TYPE_CHECKING:
     from rich.console import Console

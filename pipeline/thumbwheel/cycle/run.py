@@ -10,10 +10,10 @@ from thumbwheel.cycle.journal import CycleJournal, CyclePlan, list_cycles
 from thumbwheel.cycle.stages import Turn
 from thumbwheel.errors import InputError, StaleEvidenceError, TrainingError
 from thumbwheel.events import content_id
-from thumbwheel.extras import require
 from thumbwheel.ingest import ingest_all
 from thumbwheel.language_model import model_digest
 from thumbwheel.plugin.host import Plugins
+from thumbwheel.process.extras import require
 from thumbwheel.process.locks import only_one
 from thumbwheel.registry import open_registry
 from thumbwheel.store import Store

@@ -14,7 +14,6 @@ from thumbwheel.errors import DataError, StaleEvidenceError
 from thumbwheel.evidence.evaluation import Evaluation, evaluate
 from thumbwheel.evidence.gate import decide
 from thumbwheel.evidence.review import evidence_card, evidence_page
-from thumbwheel.fates import completions_in_words, pairs_in_words
 from thumbwheel.language_model import AdaptedModel, load_base
 from thumbwheel.pairs import Pairing, chunk_runner, pair_snapshot, votes_on
 from thumbwheel.pairs.dataset import read_manifest, read_pairs, write_dataset
@@ -30,6 +29,7 @@ from thumbwheel.types import (
     PreferenceDataset,
     Provenance,
 )
+from thumbwheel.types.fates import completions_in_words, pairs_in_words
 
 __all__ = ["Turn"]
 

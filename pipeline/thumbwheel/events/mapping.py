@@ -17,8 +17,8 @@ from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
 from thumbwheel.events import MalformedRecordError
-from thumbwheel.fates import Fault
 from thumbwheel.types import Message
+from thumbwheel.types.fates import Fault
 
 __all__ = ["KeyMapping", "Rating", "RatingOptions", "RecordMapping", "Scale", "find"]
 

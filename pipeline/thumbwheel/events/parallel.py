@@ -13,7 +13,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import accumulate, pairwise
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import DupFd
-from types import TracebackType
 from typing import Any, Self
 
 from thumbwheel.events import EventParser, ParsedBatch
@@ -56,12 +55,7 @@ class Parsing:
         sys.setswitchinterval(_SWITCH_SECONDS)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self._threads.shutdown(cancel_futures=True)
         while not self._idle.empty():
             self._idle.get().close()

@@ -9,7 +9,7 @@ import pydantic_core
 
 from thumbwheel.events.rows import IDENTIFIED, Row, to_row, to_table
 from thumbwheel.events.wire import MalformedRecordError, validate
-from thumbwheel.fates import Fault
+from thumbwheel.types.fates import Fault
 
 __all__ = ["EventParser", "Malformed", "ParsedBatch"]
 

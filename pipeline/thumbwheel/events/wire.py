@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from thumbwheel.fates import Fault
+from thumbwheel.types.fates import Fault
 
 __all__ = [
     "MalformedRecordError",

@@ -15,8 +15,8 @@ from jinja2 import Template
 
 from thumbwheel.events import readable
 from thumbwheel.evidence.page import page_template
-from thumbwheel.fates import completions_in_words, pairs_in_words
 from thumbwheel.types import CycleReport, Estimate, MetricReport, Regression, Sample
+from thumbwheel.types.fates import completions_in_words, pairs_in_words
 
 __all__ = ["evidence_card", "evidence_page"]
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from thumbwheel.events import content_id
-from thumbwheel.fates import Fate
 from thumbwheel.plugin.host import Plugins
 from thumbwheel.tables import PAIRS
+from thumbwheel.types.fates import Fate
 
 __all__ = ["DROPPED", "UNPAIRED", "ChunkPairs", "ChunkRunner", "Chunks", "pair_chunk", "pair_here"]
 

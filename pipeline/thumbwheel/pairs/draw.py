@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from thumbwheel.config import PairsConfig
-from thumbwheel.fates import Fate
 from thumbwheel.measures.attribution import attribute
 from thumbwheel.pairs.balance import balance_probabilities
+from thumbwheel.types.fates import Fate
 
 __all__ = ["Draw", "draw_pairs"]
 

@@ -21,9 +21,9 @@ import pyarrow as pa
 
 from thumbwheel.config import Config, PluginConfig
 from thumbwheel.errors import ConfigError, UnavailableError
-from thumbwheel.extras import require
 from thumbwheel.pairs.chunks import ChunkPairs, Chunks, pair_chunk
 from thumbwheel.plugin.host import IsolatedPlugins, Plugins
+from thumbwheel.process.extras import require
 
 __all__ = ["pair_with_ray"]
 

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 
 from thumbwheel.config import Config, PairsConfig
 from thumbwheel.errors import ConfigError
-from thumbwheel.fates import Fate, FateCount
 from thumbwheel.measures.style import FEATURES
 from thumbwheel.pairs.candidates import (
     CandidateFiles,
@@ -30,6 +29,7 @@ from thumbwheel.plugin.host import Plugins
 from thumbwheel.store import COMPARISONS_FILE, FATES, RATED_FILE, VOTES_FILE
 from thumbwheel.store.scratch import room_in
 from thumbwheel.tables import PAIRS, VOTES
+from thumbwheel.types.fates import Fate, FateCount
 
 __all__ = ["DRAWN", "Pairing", "chunk_runner", "pair_snapshot"]
 

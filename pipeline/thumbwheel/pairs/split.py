@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from thumbwheel.errors import DataError
-from thumbwheel.fates import Fate
 from thumbwheel.measures.near_duplicates import FINGERPRINTS, cluster_fingerprints, fingerprints
 from thumbwheel.process.durable import replacing
 from thumbwheel.types import Prompt
+from thumbwheel.types.fates import Fate
 
 __all__ = ["ASSIGNED", "SplitMemory", "side_of_cluster"]
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from thumbwheel.fates import IN_PAIRS, EventStatus, Fate, NotStored
 from thumbwheel.store import Accounts, EventState
+from thumbwheel.types.fates import IN_PAIRS, EventStatus, Fate, NotStored
 
 __all__ = ["Loss", "Stage", "YieldReport", "describe_event", "yield_report"]
 

@@ -18,7 +18,7 @@ from pydantic.dataclasses import is_pydantic_dataclass
 from thumbwheel.config import SourceConfig, describe_errors
 from thumbwheel.errors import ConfigError, InputError, PluginError
 from thumbwheel.events.mapping import RecordMapping
-from thumbwheel.extras import require
+from thumbwheel.process.extras import require
 from thumbwheel.types import Connector
 
 __all__ = [

@@ -3,5 +3,8 @@
 - `locks`: what only one process may do at a time.
 - `anonymous`: files without a name, through which processes hand each other megabytes.
 - `spawn`: a helping process, with a pipe to it.
+- `durable`: files that appear whole or not at all.
+- `extras`: what an installation lacks, told as the extra that brings it.
+- `spawn`: processes that help this one.
 - `web`: an HTTP server in a thread of this process.
 """

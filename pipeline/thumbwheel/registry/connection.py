@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from thumbwheel.errors import ConfigError, ThumbwheelError, UnavailableError
-from thumbwheel.extras import require
+from thumbwheel.process.extras import require
 
 __all__ = ["SETTINGS", "Connection", "check_database", "is_outage"]
 

@@ -18,7 +18,6 @@ import structlog
 from thumbwheel.config import Config
 from thumbwheel.errors import DamagedStoreError, DiskFullError, ThumbwheelError
 from thumbwheel.events.parallel import Parsing
-from thumbwheel.fates import SourceStatus
 from thumbwheel.ingest import SourcePipeline, expire_parked, replay_dead_letters
 from thumbwheel.plugin.host import Plugins
 from thumbwheel.process.durable import write_bytes
@@ -29,6 +28,7 @@ from thumbwheel.serve.metrics import Metrics
 from thumbwheel.serve.sources import SourceThread
 from thumbwheel.store import Store
 from thumbwheel.store.remote import OwnerNote, SourceState
+from thumbwheel.types.fates import SourceStatus
 
 __all__ = ["serve"]
 

@@ -8,11 +8,11 @@ from contextlib import suppress
 import structlog
 
 from thumbwheel.errors import DamagedStoreError, DiskFullError, ThumbwheelError, UnavailableError
-from thumbwheel.fates import SourceStatus
 from thumbwheel.ingest import SourcePipeline
 from thumbwheel.ingest.pipeline import StoredBatch
 from thumbwheel.store.remote import SourceState
 from thumbwheel.types import EventLog, Receiver, ReceivingConnector
+from thumbwheel.types.fates import SourceStatus
 
 __all__ = ["SourceThread"]
 

@@ -12,12 +12,12 @@ import pyarrow as pa
 from pydantic_core import to_json
 
 from thumbwheel.config import VotePolicy
-from thumbwheel.fates import EventStatus, Fate
 from thumbwheel.store.database import Connection
 from thumbwheel.store.sources import balance
 from thumbwheel.store.values import Quarantined
 from thumbwheel.store.votes import WeighedVotes
 from thumbwheel.types import SourceCounts
+from thumbwheel.types.fates import EventStatus, Fate
 
 __all__ = [
     "FATES",

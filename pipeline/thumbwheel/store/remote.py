@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import pyarrow as pa
@@ -21,7 +20,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from thumbwheel.config import Config, VotePolicy
 from thumbwheel.errors import BusyError, ConfigError, DataError, UnavailableError
-from thumbwheel.fates import SourceStatus
 from thumbwheel.store import (
     Accounts,
     EventState,
@@ -32,6 +30,7 @@ from thumbwheel.store import (
     StoredDeadLetter,
 )
 from thumbwheel.types import SourceCounts, VoteCounts
+from thumbwheel.types.fates import SourceStatus
 
 if TYPE_CHECKING:
     import requests
@@ -130,12 +129,7 @@ class RemoteStore:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self._session.close()
 
     def source_counts(self) -> list[SourceCounts]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from thumbwheel.fates import Quarantine
 from thumbwheel.types import VoteCounts
+from thumbwheel.types.fates import Quarantine
 
 __all__ = [
     "DeadLetter",

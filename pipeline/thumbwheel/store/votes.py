@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from thumbwheel.config import VotePolicy, VotesConfig
 from thumbwheel.events import completion_id
-from thumbwheel.fates import Quarantine
 from thumbwheel.store.database import Connection
 from thumbwheel.store.values import Quarantined
 from thumbwheel.types import VoteCounts
+from thumbwheel.types.fates import Quarantine
 
 __all__ = ["SCORE_ONE", "WEIGHT_ONE", "WeighedVotes", "count_votes"]
 

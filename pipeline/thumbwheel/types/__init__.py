@@ -3,6 +3,7 @@
 The terms are TRL's: a *prompt* is a list of chat messages, a *completion* is what the model
 answered, a *rater* is who voted. Tables of many such values are described in `tables`.
 
+- `fates`: what became of events, completions and pairs, and the words for it.
 - `chat`: messages and prompts.
 - `sources`: records, and what a connector is.
 - `preferences`: rated completions, pairs, datasets.

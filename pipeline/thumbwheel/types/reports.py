@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from thumbwheel.fates import FateCount, recorded
 from thumbwheel.types.evidence import Decision, EvalReport
+from thumbwheel.types.fates import FateCount, recorded
 
 __all__ = [
     "CycleReport",

@@ -9,7 +9,7 @@ import pytest
 from thumbwheel.cli import main
 from thumbwheel.cycle.journal import CycleJournal
 from thumbwheel.evidence.review import evidence_page
-from thumbwheel.fates import Fate, FateCount
+from thumbwheel.types.fates import Fate, FateCount
 
 REPORT = Path(__file__).with_name("report_of_an_earlier_version.json").read_text("utf-8")
 CONFIG = """

@@ -16,7 +16,7 @@ from thumbwheel.events import (
     MalformedRecordError,
 )
 from thumbwheel.events.mapping import KeyMapping
-from thumbwheel.fates import Fault
+from thumbwheel.types.fates import Fault
 
 
 def parse(mapping=None, **record):

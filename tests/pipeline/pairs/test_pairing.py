@@ -9,10 +9,10 @@ import pytest
 from snapshots import run, snapshot
 
 from thumbwheel.config import PluginConfig
-from thumbwheel.fates import IN_PAIRS, Fate
 from thumbwheel.pairs import candidates as candidates_module
 from thumbwheel.pairs.split import SplitMemory
 from thumbwheel.plugin import PluginManager
+from thumbwheel.types.fates import IN_PAIRS, Fate
 
 
 def texts(pairs):

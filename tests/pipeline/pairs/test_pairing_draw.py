@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from thumbwheel.config import PairsConfig
 from thumbwheel.events import content_id
-from thumbwheel.fates import Fate
 from thumbwheel.pairs.draw import draw_pairs
 from thumbwheel.tables import VOTES
+from thumbwheel.types.fates import Fate
 
 UNCAPPED = {"max_per_prompt": 10**6, "max_per_cluster": 10**6, "max_rater_share": 1.0}
 

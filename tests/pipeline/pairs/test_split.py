@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from thumbwheel.errors import DataError
 from thumbwheel.events import cluster_id, text_identity
-from thumbwheel.fates import Fate
 from thumbwheel.pairs.split import ASSIGNED, SplitMemory, side_of_cluster
+from thumbwheel.types.fates import Fate
 
 # Neighbours in a chain share 37 of 40 words and are near-duplicates (0.85); the next but one are
 # not (0.73).

@@ -14,10 +14,10 @@ from thumbwheel.cli import main
 from thumbwheel.cli.show.pairs import print_yield
 from thumbwheel.demo.traffic import write_events
 from thumbwheel.demo.world import WorldOptions
-from thumbwheel.fates import IN_PAIRS, EventStatus, Fate, NotStored, Quarantine
 from thumbwheel.pairs.yields import Loss, Stage, YieldReport, describe_event, yield_report
 from thumbwheel.store import Accounts, EventState, Quarantined, StateCount
 from thumbwheel.types import SourceCounts
+from thumbwheel.types.fates import IN_PAIRS, EventStatus, Fate, NotStored, Quarantine
 
 CONFIG = """
 project = "p"

@@ -13,13 +13,13 @@ from storing import NOW, append, event, vote
 
 from thumbwheel.config import VotePolicy
 from thumbwheel.errors import DataError
-from thumbwheel.fates import Fate, Quarantine
 from thumbwheel.pairs.yields import yield_report
 from thumbwheel.process.web import BackgroundServer
 from thumbwheel.serve.api import Owner, make_api
 from thumbwheel.store import FATES, DeadLetter, Quarantined, Store
 from thumbwheel.store.remote import RemoteStore
 from thumbwheel.tables import RATED
+from thumbwheel.types.fates import Fate, Quarantine
 
 EVERY_VOTE = {"max_rater_share": 1, "quarantine_constant": False, "burst_votes": None}
 POLICY = VotePolicy(votes=EVERY_VOTE)

@@ -35,7 +35,7 @@ def audit(
     from thumbwheel.cli.show.audit import print_audit
     from thumbwheel.cli.show.progress import StageDisplay
     from thumbwheel.evidence.audit import audit_page, audit_pairs
-    from thumbwheel.extras import require
+    from thumbwheel.process.extras import require
     from thumbwheel.store import RATED_FILE, VOTES_FILE
     from thumbwheel.tables import PAIRS
 

@@ -111,7 +111,7 @@ def ui(
 ) -> None:
     """Open MLflow on a cycle's page, until Ctrl-C."""
     from thumbwheel.cycle.journal import find_report
-    from thumbwheel.extras import require
+    from thumbwheel.process.extras import require
     from thumbwheel.registry import open_registry, serve
 
     require("mlflow")
@@ -164,8 +164,8 @@ def demo(
     from thumbwheel.cycle.run import NothingNew, run_cycle
     from thumbwheel.demo.prepare import prepare_demo
     from thumbwheel.demo.world import WorldOptions
-    from thumbwheel.extras import require
     from thumbwheel.plugin.host import isolated_plugins
+    from thumbwheel.process.extras import require
 
     require("train", by="the demo")
     options = WorldOptions(

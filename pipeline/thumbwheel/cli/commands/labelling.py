@@ -54,7 +54,6 @@ def sample(
     """
     from thumbwheel.cli.show.labelling import print_drawn, print_tasks
     from thumbwheel.cli.show.progress import StageDisplay
-    from thumbwheel.extras import require
     from thumbwheel.labelling.people import (
         GeneratedLog,
         draw_prompts,
@@ -63,6 +62,7 @@ def sample(
         write_for,
         write_tasks,
     )
+    from thumbwheel.process.extras import require
 
     settings = load_config(config)
     endpoint = _endpoint_config(settings) if written_by == "endpoint" else None

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from thumbwheel.config import Config
-    from thumbwheel.fates import Fate
     from thumbwheel.store import EventState
+    from thumbwheel.types.fates import Fate
 
 __all__ = ["yield_commands"]
 
@@ -85,7 +85,7 @@ def _fate(settings: "Config", event: "EventState") -> "tuple[Fate | None, str | 
     import pyarrow.compute as pc
 
     from thumbwheel.cli.show.progress import StageDisplay
-    from thumbwheel.fates import EventStatus, Fate
+    from thumbwheel.types.fates import EventStatus, Fate
 
     if event.state not in (EventStatus.VOTE, EventStatus.CORRECTION, EventStatus.ANSWER):
         return None, None
@@ -157,9 +157,9 @@ def export(
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Write a dataset in TRL's formats for other programs."""
-    from thumbwheel.extras import require
     from thumbwheel.pairs import exports
     from thumbwheel.pairs.split import SplitMemory
+    from thumbwheel.process.extras import require
 
     settings = load_config(config)
     console = make_console()

@@ -47,8 +47,8 @@ def serve(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
     Meanwhile every other command asks this process, by itself.
     """
-    from thumbwheel.extras import require
     from thumbwheel.plugin.host import isolated_plugins
+    from thumbwheel.process.extras import require
 
     require("serve", by="`thumbwheel serve`")
     from thumbwheel.serve import serve as run

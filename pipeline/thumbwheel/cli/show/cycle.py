@@ -7,8 +7,8 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from thumbwheel.cli.show.tables import add_losses, champion_name, make_table, program
-from thumbwheel.fates import IN_PAIRS, completions_in_words, pairs_in_words
 from thumbwheel.types import CycleReport
+from thumbwheel.types.fates import IN_PAIRS, completions_in_words, pairs_in_words
 
 __all__ = ["print_demo_summary", "print_nothing_new", "print_report"]
 

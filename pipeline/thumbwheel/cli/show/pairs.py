@@ -14,10 +14,10 @@ from rich.text import Text
 from thumbwheel.cli.show.tables import add_losses, clip, make_table, printable
 from thumbwheel.cycle.trace import SIDES, Trace, Use
 from thumbwheel.events import readable
-from thumbwheel.fates import Fate, completions_in_words, pairs_in_words
 from thumbwheel.pairs import Pairing
 from thumbwheel.pairs.yields import YieldReport
 from thumbwheel.store import Snapshot
+from thumbwheel.types.fates import Fate, completions_in_words, pairs_in_words
 
 __all__ = ["print_pair", "print_pairing", "print_sentence", "print_trace", "print_yield"]
 

@@ -10,7 +10,6 @@ from rich.table import Table
 from thumbwheel.cli.show.tables import make_table, printable
 from thumbwheel.conformance.plugins import Outcome
 from thumbwheel.events.mapping import RatingOptions
-from thumbwheel.extras import install_command, missing
 from thumbwheel.plugin import (
     CONNECTORS_GROUP,
     MAPPINGS_GROUP,
@@ -20,6 +19,7 @@ from thumbwheel.plugin import (
     needed_extra,
     option_infos,
 )
+from thumbwheel.process.extras import install_command, missing
 from thumbwheel.types import PluginInfo
 
 __all__ = ["print_outcomes", "print_plugins"]

@@ -4,7 +4,8 @@ from dataclasses import asdict, fields
 
 import pytest
 
-from thumbwheel.fates import (
+from thumbwheel.types import SourceCounts
+from thumbwheel.types.fates import (
     EventStatus,
     Fate,
     FateCount,
@@ -16,7 +17,6 @@ from thumbwheel.fates import (
     pairs_in_words,
     recorded,
 )
-from thumbwheel.types import SourceCounts
 
 SCREEN = "one side is more than 1.25 times as long as the other"
 
