@@ -12,14 +12,13 @@ if TYPE_CHECKING:
     from thumbwheel.cli.show.progress import StageDisplay
     from thumbwheel.config import Config, PluginConfig
     from thumbwheel.pairs import Pairing
-    from thumbwheel.store import Snapshot, Store
-    from thumbwheel.store.remote import RemoteStore
+    from thumbwheel.store import OpenedStore, Snapshot
 
 __all__ = ["current_pairs", "stored"]
 
 
 @contextmanager
-def stored(settings: "Config") -> "Iterator[Store | RemoteStore]":
+def stored(settings: "Config") -> "Iterator[OpenedStore]":
     """Open the store for reading, whoever holds it; it must be there."""
     from thumbwheel.store.remote import open_store
 

@@ -16,7 +16,6 @@ from thumbwheel.plugin.host import Plugins
 from thumbwheel.process.extras import require
 from thumbwheel.process.locks import only_one
 from thumbwheel.registry import open_registry
-from thumbwheel.store import Store
 from thumbwheel.store.remote import open_store
 from thumbwheel.types import CycleReport, DataReport, Observer
 
@@ -101,8 +100,7 @@ class _Start:
         cycles.mkdir(exist_ok=True)
         with open_store(config) as store:
             # An owner reads the sources all the time.
-            if isinstance(store, Store):
-                ingest_all(config, self._plugins, store, observer)
+            store.refresh(lambda held: ingest_all(config, self._plugins, held, observer))
             observer.stage("snapshot")
             begun = time.monotonic()
             snapshot = store.snapshot(cycles / ".snapshot", config.vote_policy)

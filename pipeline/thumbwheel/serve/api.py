@@ -3,17 +3,18 @@
 import hmac
 import tarfile
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import Parameter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
 from fastapi import Body, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import BaseModel, Field, Json, TypeAdapter
+from pydantic import BaseModel, Json, TypeAdapter, create_model
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
@@ -22,19 +23,16 @@ from thumbwheel.errors import DataError, InputError, ThumbwheelError
 from thumbwheel.store import (
     FATES,
     Accounts,
-    EventState,
-    PluginCount,
     ReplayCounts,
     Snapshot,
+    SourceState,
     Store,
     StoredDeadLetter,
 )
-from thumbwheel.store.remote import SourceState
-from thumbwheel.types import SourceCounts, VoteCounts
+from thumbwheel.store.operations import OPERATIONS, Operation
+from thumbwheel.store.remote import ARROW_STREAM, arrow_bytes
 
 __all__ = ["Owner", "make_api"]
-
-ARROW_STREAM = "application/vnd.apache.arrow.stream"
 
 
 @dataclass(frozen=True)
@@ -50,24 +48,10 @@ class Owner:
     metrics_page: Callable[[], bytes]
 
 
-class QueryRequest(BaseModel):
-    """One SELECT over the store's tables."""
-
-    sql: str
-    max_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
-    timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 60.0
-
-
 class ReplayRequest(BaseModel):
     """Which source's dead letters to read again; null is all."""
 
     source: str | None = None
-
-
-class StateRequest(VotePolicy):
-    """Which event to look at."""
-
-    event_id: str
 
 
 class Probe(BaseModel):
@@ -127,39 +111,20 @@ def make_api(owner: Owner) -> FastAPI:
         """Return Prometheus' metrics."""
         return Response(owner.metrics_page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @api.get("/v1/sources", dependencies=secured)
-    def sources() -> list[SourceCounts]:
-        """Return the balance of every source."""
-        return owner.store.source_counts()
-
-    @api.get("/v1/sources/states", dependencies=secured)
-    def states() -> list[SourceState]:
-        """Return how every source fares."""
-        return list(owner.states())
-
-    @api.get("/v1/plugin-counts", dependencies=secured)
-    def plugin_counts() -> list[PluginCount]:
-        """Return what plugins did to the events before they were stored."""
-        return owner.store.plugin_counts()
-
-    @api.get("/v1/votes", dependencies=secured)
-    def votes() -> VoteCounts:
-        """Return what became of the votes."""
-        return owner.store.vote_counts()
-
-    @api.get("/v1/dead-letters", dependencies=secured)
-    def dead_letters(
-        source: str | None = None, limit: Annotated[int, Query(ge=1, le=10_000)] = 100
-    ) -> list[StoredDeadLetter]:
-        """Return the newest dead letters."""
-        return owner.store.dead_letters(source=source, limit=limit)
-
-    @api.get("/v1/dead-letters/reasons", dependencies=secured)
-    def reasons(
-        limit: Annotated[int, Query(ge=1, le=1000)] = 10,
-    ) -> list[tuple[str, int, str]]:
-        """Return (reason, count, an example's position), the most frequent first."""
-        return owner.store.dead_letter_reasons(limit)
+    for operation in OPERATIONS:
+        do = (
+            owner.states
+            if operation.name == "source_states"
+            else getattr(owner.store, operation.name)
+        )
+        api.add_api_route(
+            operation.path,
+            _endpoint(operation, do),
+            methods=[operation.method],
+            name=operation.name,
+            description=operation.description,
+            dependencies=secured,
+        )
 
     @api.get("/v1/dead-letters/{letter_id}", dependencies=secured)
     def dead_letter(letter_id: int) -> StoredDeadLetter:
@@ -176,22 +141,6 @@ def make_api(owner: Owner) -> FastAPI:
     def replay(request: ReplayRequest) -> dict[str, ReplayCounts]:
         """Read dead letters again."""
         return owner.replay(request.source)
-
-    @api.post("/v1/query", dependencies=secured, response_class=Response)
-    def query(request: QueryRequest) -> Response:
-        """Run one SELECT, read-only; the rows come as an Arrow stream."""
-        rows = owner.store.query(
-            request.sql, max_rows=request.max_rows, timeout_seconds=request.timeout_seconds
-        )
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, rows.schema) as writer:
-            writer.write_table(rows)
-        return Response(sink.getvalue().to_pybytes(), media_type=ARROW_STREAM)
-
-    @api.post("/v1/events/state", dependencies=secured)
-    def event_state(request: StateRequest) -> EventState | None:
-        """Return where an event stands; null when nothing is known of it."""
-        return owner.store.event_state(request.event_id, request)
 
     @api.post("/v1/accounts", dependencies=secured)
     def accounts(
@@ -231,3 +180,53 @@ def make_api(owner: Owner) -> FastAPI:
         )
 
     return api
+
+
+def _endpoint(operation: Operation, do: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what FastAPI calls: its signature tells where the arguments are, and their types."""
+    signature = operation.signature
+    is_table = signature.return_annotation is pa.Table
+
+    def answered(arguments: Mapping[str, Any]) -> Any:
+        answer = do(**arguments)
+        return Response(arrow_bytes(answer), media_type=ARROW_STREAM) if is_table else answer
+
+    if operation.method == "GET":
+
+        def endpoint(**arguments: Any) -> Any:
+            return answered(arguments)
+
+        parameters = list(signature.parameters.values())
+    else:
+        body = _body(operation)
+
+        def endpoint(**arguments: Any) -> Any:
+            asked = arguments["request"]
+            values = {
+                name: asked if parameter.annotation is VotePolicy else getattr(asked, name)
+                for name, parameter in signature.parameters.items()
+            }
+            return answered(values)
+
+        parameters = [Parameter("request", Parameter.KEYWORD_ONLY, annotation=body)]
+    answer = Response if is_table else signature.return_annotation
+    endpoint.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=parameters, return_annotation=answer
+    )
+    return endpoint
+
+
+def _body(operation: Operation) -> type[BaseModel]:
+    """Return the JSON object of an operation's arguments; a policy's fields are among them."""
+    parameters = operation.signature.parameters.values()
+    has_policy = any(parameter.annotation is VotePolicy for parameter in parameters)
+    fields: dict[str, Any] = {
+        parameter.name: (
+            parameter.annotation,
+            ... if parameter.default is Parameter.empty else parameter.default,
+        )
+        for parameter in parameters
+        if parameter.annotation is not VotePolicy
+    }
+    title = f"{operation.name.title().replace('_', '')}Request"
+    return create_model(title, __base__=VotePolicy if has_policy else BaseModel, **fields)

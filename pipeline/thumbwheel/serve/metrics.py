@@ -15,8 +15,7 @@ from prometheus_client.registry import Collector
 
 from thumbwheel.events import Malformed
 from thumbwheel.ingest.pipeline import StoredBatch
-from thumbwheel.store import Store
-from thumbwheel.store.remote import SourceState
+from thumbwheel.store import SourceState, Store
 from thumbwheel.types import SourceCounts
 
 __all__ = ["Metrics"]

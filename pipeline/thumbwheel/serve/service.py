@@ -26,8 +26,8 @@ from thumbwheel.process.web import BackgroundServer
 from thumbwheel.serve.api import Owner, make_api
 from thumbwheel.serve.metrics import Metrics
 from thumbwheel.serve.sources import SourceThread
-from thumbwheel.store import Store
-from thumbwheel.store.remote import OwnerNote, SourceState
+from thumbwheel.store import SourceState, Store
+from thumbwheel.store.remote import OwnerNote
 from thumbwheel.types.fates import SourceStatus
 
 __all__ = ["serve"]

@@ -10,7 +10,7 @@ import structlog
 from thumbwheel.errors import DamagedStoreError, DiskFullError, ThumbwheelError, UnavailableError
 from thumbwheel.ingest import SourcePipeline
 from thumbwheel.ingest.pipeline import StoredBatch
-from thumbwheel.store.remote import SourceState
+from thumbwheel.store import SourceState
 from thumbwheel.types import EventLog, Receiver, ReceivingConnector
 from thumbwheel.types.fates import SourceStatus
 

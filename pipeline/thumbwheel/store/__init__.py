@@ -11,6 +11,8 @@ received before (same `event_id`) is found in memory instead (see `seen`).
 from thumbwheel.store.accounts import FATES, Accounts, EventState, StateCount
 from thumbwheel.store.forgetting import Found
 from thumbwheel.store.forgotten import Forgotten, Subject
+from thumbwheel.store.operations import OpenedStore
+from thumbwheel.store.production import Produced, ProductionPrompt
 from thumbwheel.store.snapshot import COMPARISONS_FILE, RATED_FILE, VOTES_FILE
 from thumbwheel.store.store import Store
 from thumbwheel.store.values import (
@@ -19,6 +21,7 @@ from thumbwheel.store.values import (
     Quarantined,
     ReplayCounts,
     Snapshot,
+    SourceState,
     StoredDeadLetter,
 )
 
@@ -32,10 +35,14 @@ __all__ = [
     "EventState",
     "Forgotten",
     "Found",
+    "OpenedStore",
     "PluginCount",
+    "Produced",
+    "ProductionPrompt",
     "Quarantined",
     "ReplayCounts",
     "Snapshot",
+    "SourceState",
     "StateCount",
     "Store",
     "StoredDeadLetter",

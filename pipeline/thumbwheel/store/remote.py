@@ -9,33 +9,26 @@ import json
 import os
 import shutil
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Never, TypeVar, cast
 
 import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
 from thumbwheel.config import Config, VotePolicy
 from thumbwheel.errors import BusyError, ConfigError, DataError, UnavailableError
-from thumbwheel.store import (
-    Accounts,
-    EventState,
-    PluginCount,
-    ReplayCounts,
-    Snapshot,
-    Store,
-    StoredDeadLetter,
-)
-from thumbwheel.types import SourceCounts, VoteCounts
-from thumbwheel.types.fates import SourceStatus
+from thumbwheel.store import Accounts, ReplayCounts, Snapshot, Store, StoredDeadLetter
+from thumbwheel.store.operations import OPERATIONS, OpenedStore, Operation
 
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["OwnerNote", "RemoteStore", "SourceState", "open_store"]
+__all__ = ["ARROW_STREAM", "OwnerNote", "RemoteStore", "arrow_bytes", "open_store"]
+
+ARROW_STREAM = "application/vnd.apache.arrow.stream"
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 300.0
@@ -52,23 +45,8 @@ class OwnerNote:
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class SourceState:
-    """How a source fares.
-
-    `error` says why it waits to try again, or what to mend; lags are None where the source cannot
-    tell.
-    """
-
-    source: str
-    state: SourceStatus
-    error: str | None = None
-    lag_records: int | None = None
-    lag_seconds: float | None = None
-
-
 @contextmanager
-def open_store(config: Config) -> "Iterator[Store | RemoteStore]":
+def open_store(config: Config) -> Iterator[OpenedStore]:
     """Open the store: its owner's, where one is configured or running, else the file.
 
     Raises:
@@ -109,7 +87,10 @@ def _owner_note(path: Path) -> OwnerNote | None:
 
 
 class RemoteStore:
-    """The store as `thumbwheel serve` shows it; methods are named and typed as the store's own.
+    """The store as `thumbwheel serve` shows it: an `OpenedStore`.
+
+    What `operations` lists as served is asked as it is written there; the methods for it are made
+    below. The others are written out.
 
     Raises:
         UnavailableError: Nobody answers, or the answer is cut off.
@@ -126,75 +107,44 @@ class RemoteStore:
         # A proxy configured for the internet has no business between these two.
         self._session.trust_env = False
 
-    def __enter__(self) -> Self:
-        return self
+    def __enter__(self) -> OpenedStore:
+        return cast("OpenedStore", self)  # its methods are made below
 
     def __exit__(self, *exc: object) -> None:
         self._session.close()
 
-    def source_counts(self) -> list[SourceCounts]:
-        """Return the balance of every source read so far."""
-        return self._get("/v1/sources", list[SourceCounts])
-
-    def source_states(self) -> list[SourceState]:
-        """Return how every source fares at this moment."""
-        return self._get("/v1/sources/states", list[SourceState])
-
-    def plugin_counts(self) -> list[PluginCount]:
-        """Return what plugins did to the events before they were stored."""
-        return self._get("/v1/plugin-counts", list[PluginCount])
-
-    def vote_counts(self) -> VoteCounts:
-        """Return what became of the stored votes."""
-        return self._get("/v1/votes", VoteCounts)
-
-    def dead_letter_reasons(self, limit: int) -> list[tuple[str, int, str]]:
-        """Return (reason, count, an example's position), the most frequent first."""
-        return self._get(
-            "/v1/dead-letters/reasons", list[tuple[str, int, str]], params={"limit": limit}
-        )
-
-    def dead_letters(self, *, source: str | None = None, limit: int) -> list[StoredDeadLetter]:
-        """Return the newest dead letters."""
-        params = {"limit": limit} | ({"source": source} if source is not None else {})
-        return self._get("/v1/dead-letters", list[StoredDeadLetter], params=params)
-
     def dead_letter(self, letter_id: int) -> tuple[StoredDeadLetter, bytes]:
         """Return one dead letter with its bytes."""
-        letter = self._get(f"/v1/dead-letters/{letter_id}", StoredDeadLetter)
-        with self._answer("GET", f"/v1/dead-letters/{letter_id}/raw") as response:
+        path = f"/v1/dead-letters/{letter_id}"
+        letter = self._parsed("GET", path, StoredDeadLetter)
+        with self._answer("GET", f"{path}/raw") as response:
             return letter, response.content
 
-    def replay(self, source: str | None) -> dict[str, ReplayCounts]:
+    def ingest(self, read: object) -> Never:
+        """Say that the owner reads the sources."""
+        raise BusyError(
+            f"`thumbwheel serve` at {self.url} reads the sources all the time; `thumbwheel "
+            "status` shows how far it is, and a restart makes it read a changed configuration"
+        )
+
+    def refresh(self, read: object) -> None:
+        """Do nothing: the owner reads the sources all the time."""
+
+    def replay(self, source: str | None, read: object) -> dict[str, ReplayCounts]:
         """Let the owner read dead letters again; return what became of them."""
-        with self._answer("POST", "/v1/dead-letters/replay", json={"source": source}) as response:
-            return _parsed(response.content, dict[str, ReplayCounts])
-
-    def query(self, sql: str, *, max_rows: int, timeout_seconds: float) -> pa.Table:
-        """Return the rows of a SELECT."""
-        body = {"sql": sql, "max_rows": max_rows, "timeout_seconds": timeout_seconds}
-        with self._answer("POST", "/v1/query", json=body) as response:
-            return pa.ipc.open_stream(response.content).read_all()
-
-    def event_state(self, event_id: str, policy: VotePolicy) -> EventState | None:
-        """Return where an event stands, or None when nothing is known of it."""
-        body = policy.model_dump(mode="json") | {"event_id": event_id}
-        with self._answer("POST", "/v1/events/state", json=body) as response:
-            return None if response.content == b"null" else _parsed(response.content, EventState)
+        path = "/v1/dead-letters/replay"
+        return self._parsed("POST", path, dict[str, ReplayCounts], json={"source": source})
 
     def accounts(self, fates: pa.Table, policy: VotePolicy) -> Accounts:
         """Count everything that was received, each event once, by what became of it."""
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, fates.schema) as writer:
-            writer.write_table(fates)
-        with self._answer(
+        return self._parsed(
             "POST",
             "/v1/accounts",
+            Accounts,
             params={"policy": policy.model_dump_json()},
-            data=sink.getvalue().to_pybytes(),
-            headers={"Content-Type": "application/vnd.apache.arrow.stream"},
-        ) as response:
-            return _parsed(response.content, Accounts)
+            data=arrow_bytes(fates),
+            headers={"Content-Type": ARROW_STREAM},
+        )
 
     def snapshot(self, path: Path, policy: VotePolicy) -> Snapshot:
         """Write what raters hold at this moment to a new directory."""
@@ -216,8 +166,23 @@ class RemoteStore:
         part.replace(path)
         return replace(snapshot, path=path)
 
-    def _get(self, path: str, kind: type[_T], **options: Any) -> _T:
-        with self._answer("GET", path, **options) as response:
+    def ask(self, operation: Operation, arguments: Mapping[str, Any]) -> Any:
+        """Return the owner's answer to an operation."""
+        is_get = operation.method == "GET"
+        values = {
+            name: value for name, value in arguments.items() if value is not None or not is_get
+        }
+        if isinstance(policy := values.pop("policy", None), VotePolicy):
+            values |= policy.model_dump(mode="json")
+        sent: dict[str, Any] = {"params": values} if is_get else {"json": values}
+        kind = operation.signature.return_annotation
+        if kind is not pa.Table:
+            return self._parsed(operation.method, operation.path, kind, **sent)
+        with self._answer(operation.method, operation.path, **sent) as response:
+            return pa.ipc.open_stream(response.content).read_all()
+
+    def _parsed(self, method: str, path: str, kind: type[_T], **options: Any) -> _T:
+        with self._answer(method, path, **options) as response:
             return _parsed(response.content, kind)
 
     @contextmanager
@@ -246,6 +211,28 @@ class RemoteStore:
             if response.status_code != requests.codes.ok:
                 raise _refusal(response)
             yield response
+
+
+def _asking(operation: Operation) -> Callable[..., Any]:
+    """Return the method that asks an operation of the owner."""
+
+    def method(self: RemoteStore, *arguments: Any, **named: Any) -> Any:
+        return self.ask(operation, operation.signature.bind(*arguments, **named).arguments)
+
+    return method
+
+
+for _operation in OPERATIONS:
+    setattr(RemoteStore, _operation.name, _asking(_operation))
+
+
+def arrow_bytes(table: pa.Table) -> bytes:
+    """Return a table as an Arrow stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 def _parsed(content: bytes | str, kind: type[_T]) -> _T:

@@ -1,20 +1,21 @@
 """The store's operations: one writer, any number of readers, everything in transactions."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self
+from typing import Self, TypeVar
 
 import pyarrow as pa
 
 from thumbwheel.config import VotePolicy
-from thumbwheel.store import accounts, forgetting, letters, sources
+from thumbwheel.store import accounts, forgetting, letters, production, sources
 from thumbwheel.store.accounts import Accounts, EventState
 from thumbwheel.store.database import Connection, Database, stream
 from thumbwheel.store.forgetting import Found
 from thumbwheel.store.forgotten import Forgotten, Subject
+from thumbwheel.store.production import ProductionPrompt
 from thumbwheel.store.query import run_query
 from thumbwheel.store.seen import Digests, SeenEvents, digests_of
 from thumbwheel.store.snapshot import write_snapshot
@@ -23,6 +24,7 @@ from thumbwheel.store.values import (
     PluginCount,
     ReplayCounts,
     Snapshot,
+    SourceState,
     StoredDeadLetter,
 )
 from thumbwheel.store.verify import verify
@@ -30,6 +32,8 @@ from thumbwheel.store.votes import WeighedVotes, count_votes
 from thumbwheel.types import SourceCounts, VoteCounts
 
 __all__ = ["Store"]
+
+_T = TypeVar("_T")
 
 _CHECKPOINT_BYTES = 256_000_000
 
@@ -91,6 +95,10 @@ class Store:
         with self._database.reading() as connection:
             return sources.balance(connection)
 
+    def source_states(self) -> list[SourceState]:
+        """Return how every source that is being read fares: none is, by the file alone."""
+        return []
+
     def plugin_counts(self) -> list[PluginCount]:
         """Return what plugins did to the events before they were stored."""
         with self._database.reading() as connection:
@@ -101,7 +109,9 @@ class Store:
         with self._database.reading() as connection:
             return count_votes(connection)
 
-    def dead_letters(self, *, source: str | None = None, limit: int) -> list[StoredDeadLetter]:
+    def dead_letters(
+        self, *, source: str | None = None, limit: int = 100
+    ) -> list[StoredDeadLetter]:
         """Return dead letters of one source, or of all, the newest first."""
         with self._database.reading() as connection:
             return letters.list_letters(connection, source, limit)
@@ -115,7 +125,7 @@ class Store:
         with self._database.reading() as connection:
             return letters.letter_bytes(connection, letter_id)
 
-    def dead_letter_reasons(self, limit: int) -> list[tuple[str, int, str]]:
+    def dead_letter_reasons(self, limit: int = 10) -> list[tuple[str, int, str]]:
         """Return (reason, count, an example's position), the most frequent first."""
         with self._database.reading() as connection:
             return letters.top_reasons(connection, limit)
@@ -156,7 +166,19 @@ class Store:
         with self._database.reading() as connection:
             return accounts.event_state(connection, event_id, policy)
 
-    def query(self, sql: str, *, max_rows: int, timeout_seconds: float) -> pa.Table:
+    def prompt_pool(self, policy: VotePolicy, size: int) -> Mapping[str, str]:
+        """Return up to `size` prompts of users: the end of each one's text, by prompt_id."""
+        with self._database.reading() as connection:
+            return production.prompt_pool(connection, policy, size)
+
+    def production_prompts(
+        self, policy: VotePolicy, prompt_ids: Sequence[str]
+    ) -> list[ProductionPrompt]:
+        """Return prompts of users with some of the completions that production gave."""
+        with self._database.reading() as connection:
+            return production.production_prompts(connection, policy, prompt_ids)
+
+    def query(self, sql: str, *, max_rows: int = 10_000, timeout_seconds: float = 60.0) -> pa.Table:
         """Return the first rows of one SELECT of a user's.
 
         It can neither write nor reach files, the network, settings or other databases.
@@ -184,6 +206,22 @@ class Store:
         """
         with self._database.reading() as connection:
             verify(connection, self._database.path)
+
+    # --- as whoever holds the store does it, see `operations.OpenedStore` -------------------------
+
+    def ingest(self, read: Callable[["Store"], _T]) -> _T:
+        """Let `read` read the sources into this store."""
+        return read(self)
+
+    def refresh(self, read: Callable[["Store"], object]) -> None:
+        """Let `read` read the sources into this store."""
+        read(self)
+
+    def replay(
+        self, source: str | None, read: Callable[["Store"], dict[str, ReplayCounts]]
+    ) -> dict[str, ReplayCounts]:
+        """Let `read` read dead letters again."""
+        return read(self)
 
     # --- writing ---------------------------------------------------------------------------------
 

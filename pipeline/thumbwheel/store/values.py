@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from thumbwheel.types import VoteCounts
-from thumbwheel.types.fates import Quarantine
+from thumbwheel.types.fates import Quarantine, SourceStatus
 
 __all__ = [
     "DeadLetter",
@@ -14,6 +14,7 @@ __all__ = [
     "Quarantined",
     "ReplayCounts",
     "Snapshot",
+    "SourceState",
     "StoredDeadLetter",
 ]
 
@@ -37,6 +38,21 @@ class StoredDeadLetter:
     reason: str
     received_at: datetime
     n_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """How a source fares.
+
+    `error` says why it waits to try again, or what to mend; lags are None where the source cannot
+    tell.
+    """
+
+    source: str
+    state: SourceStatus
+    error: str | None = None
+    lag_records: int | None = None
+    lag_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

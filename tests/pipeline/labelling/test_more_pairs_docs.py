@@ -16,7 +16,8 @@ from thumbwheel.cli.commands.labelling import annotate_commands
 from thumbwheel.config import EndpointConfig, load_config
 from thumbwheel.labelling.endpoint import client, transport
 from thumbwheel.labelling.model import FAILURE_MODES, asking, writing
-from thumbwheel.labelling.people import production, sample
+from thumbwheel.labelling.people import sample
+from thumbwheel.store import production
 
 DOCS = EXAMPLE.parents[1]
 ANNOTATION = (DOCS / "annotation.md").read_text(encoding="utf-8")

@@ -74,7 +74,7 @@ def sample(
     with StageDisplay(console) as display:
         display.stage("draw")
         with stored(settings) as store:
-            drawn = draw_prompts(store, settings, n, completions)
+            drawn = draw_prompts(store, settings.vote_policy, n, completions)
         display.done(f"{len(drawn.prompts):,} prompts out of {drawn.n_pool:,}")
         print_drawn(console, drawn, estimate(drawn), endpoint, hourly_rate)
         if dry_run:

@@ -7,7 +7,7 @@ import typer
 
 from thumbwheel.cli.current import stored
 from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, load_config, make_console
-from thumbwheel.errors import BusyError, InputError
+from thumbwheel.errors import InputError
 
 __all__ = ["store_commands"]
 
@@ -28,17 +28,17 @@ def ingest(config: ConfigOption = DEFAULT_CONFIG) -> None:
     from thumbwheel.cli.show.progress import StageDisplay
     from thumbwheel.ingest import ingest_all
     from thumbwheel.plugin.host import isolated_plugins
-    from thumbwheel.store.remote import RemoteStore, open_store
+    from thumbwheel.store import Store
+    from thumbwheel.store.remote import open_store
 
     settings = load_config(config)
-    with StageDisplay(make_console()) as display, open_store(settings) as store:
-        if isinstance(store, RemoteStore):
-            raise BusyError(
-                f"`thumbwheel serve` at {store.url} reads the sources all the time; `thumbwheel "
-                "status` shows how far it is, and a restart makes it read a changed configuration"
-            )
+
+    def read(store: Store) -> None:
         with isolated_plugins(settings) as plugins:
             ingest_all(settings, plugins, store, display)
+
+    with StageDisplay(make_console()) as display, open_store(settings) as store:
+        store.ingest(read)
 
 
 @store_commands.command(rich_help_panel=PANEL)
@@ -71,14 +71,13 @@ def status(config: ConfigOption = DEFAULT_CONFIG) -> None:
     from thumbwheel.cli.show.store import print_status
     from thumbwheel.cycle.journal import list_cycles
     from thumbwheel.registry import open_registry
-    from thumbwheel.store.remote import RemoteStore
 
     settings = load_config(config)
     console = make_console()
     with stored(settings) as store, console.status("counting"):
         sources, votes = store.source_counts(), store.vote_counts()
         reasons, plugin_counts = store.dead_letter_reasons(5), store.plugin_counts()
-        states = store.source_states() if isinstance(store, RemoteStore) else []
+        states = store.source_states()
     champion = open_registry(settings).champion_version()
     cycles = list_cycles(settings.layout)
     print_status(console, sources, states, plugin_counts, votes, reasons, champion, cycles)
@@ -190,16 +189,17 @@ def replay(config: ConfigOption = DEFAULT_CONFIG, source: SourceOption = None) -
     from thumbwheel.cli.show.store import print_replay
     from thumbwheel.ingest import replay_dead_letters
     from thumbwheel.plugin.host import isolated_plugins
-    from thumbwheel.store.remote import RemoteStore
+    from thumbwheel.store import ReplayCounts, Store
 
     settings = load_config(config)
     console = make_console()
+
+    def read(store: Store) -> dict[str, ReplayCounts]:
+        with isolated_plugins(settings) as plugins:
+            return replay_dead_letters(settings, plugins, store, source)
+
     with stored(settings) as store, console.status("reading dead letters again"):
-        if isinstance(store, RemoteStore):
-            replayed = store.replay(source)
-        else:
-            with isolated_plugins(settings) as plugins:
-                replayed = replay_dead_letters(settings, plugins, store, source)
+        replayed = store.replay(source, read)
     print_replay(console, replayed)
 
 

@@ -11,8 +11,7 @@ from rich.text import Text
 
 from thumbwheel.cli.show.tables import champion_name, make_table, printable
 from thumbwheel.cycle.journal import CycleJournal
-from thumbwheel.store import PluginCount, ReplayCounts, StoredDeadLetter
-from thumbwheel.store.remote import SourceState
+from thumbwheel.store import PluginCount, ReplayCounts, SourceState, StoredDeadLetter
 from thumbwheel.types import SourceCounts, VoteCounts
 
 __all__ = ["json_lines", "print_dead_letters", "print_replay", "print_rows", "print_status"]

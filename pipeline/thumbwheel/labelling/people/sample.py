@@ -4,19 +4,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from thumbwheel.config import Config
+from thumbwheel.config import VotePolicy
 from thumbwheel.errors import DataError
 from thumbwheel.events import text_identity
 from thumbwheel.labelling.endpoint import estimate_tokens
 from thumbwheel.labelling.people.coverage import cover
-from thumbwheel.labelling.people.production import (
-    ProductionPrompt,
-    Queryable,
-    read_pool,
-    read_prompts,
-)
 from thumbwheel.labelling.people.tasks import Answer, Task, make_task, normal, shown_prompt
 from thumbwheel.labelling.people.writers import Draw, Writer
+from thumbwheel.store import OpenedStore, ProductionPrompt
 from thumbwheel.types import Prompt
 
 __all__ = ["Drawn", "Estimated", "Made", "draw_prompts", "estimate", "make_tasks"]
@@ -62,13 +57,13 @@ class Made:
     problems: Mapping[str, int]
 
 
-def draw_prompts(store: Queryable, config: Config, n: int, n_completions: int) -> Drawn:
+def draw_prompts(store: OpenedStore, policy: VotePolicy, n: int, n_completions: int) -> Drawn:
     """Draw up to `n` prompts that cover what users ask, see `coverage.cover`.
 
     Raises:
         DataError: The store holds no answer of production that is not annotated already.
     """
-    pool = read_pool(store, config, max(_POOL, 2 * n))
+    pool = store.prompt_pool(policy, max(_POOL, 2 * n))
     if not pool:
         raise DataError(
             "the store holds no prompts to annotate; run `thumbwheel ingest`, or everything that "
@@ -77,7 +72,8 @@ def draw_prompts(store: Queryable, config: Config, n: int, n_completions: int) -
     ids = list(pool)
     picked = [ids[index] for index in cover(list(pool.values()), n)]
     prompts = [
-        (prompt, _distinct(prompt, n_completions)) for prompt in read_prompts(store, config, picked)
+        (prompt, _distinct(prompt, n_completions))
+        for prompt in store.production_prompts(policy, picked)
     ]
     if not prompts:
         raise DataError("all answers in the store are empty, or too long for anybody to read")
