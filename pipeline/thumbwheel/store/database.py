@@ -19,6 +19,7 @@ import duckdb
 import pyarrow as pa
 
 from thumbwheel.errors import BusyError, DataError, DiskFullError, UnavailableError
+from thumbwheel.process.durable import sync
 from thumbwheel.store.faults import explain, explain_opening, is_fatal
 from thumbwheel.store.migrations import migrate
 
@@ -166,9 +167,9 @@ class Database:
                 if self.log_size():
                     raise UnavailableError(f"the store {self.path} could not be closed; try again")
                 with written(self.path, fresh):
-                    _sync(fresh)
+                    sync(fresh)
                     os.replace(fresh, self.path)
-                    _sync(self.path.parent)
+                    sync(self.path.parent)
             except duckdb.Error as error:
                 raise explain_opening(error, self.path) from error
             finally:
@@ -314,14 +315,6 @@ def stream(connection: Connection, query: str, rows: int) -> Iterator[pa.RecordB
     except (pa.ArrowException, OSError) as error:
         # Arrow's stream interface hands on the words of an error, not its type.
         raise duckdb.Error(str(error)) from error
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _size(path: Path) -> int:

@@ -7,7 +7,6 @@ know which it is.
 
 import json
 import os
-import shutil
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from thumbwheel.config import Config, VotePolicy
 from thumbwheel.errors import BusyError, ConfigError, DataError, UnavailableError
+from thumbwheel.process.durable import replacing
 from thumbwheel.store import Accounts, ReplayCounts, Snapshot, Store, StoredDeadLetter
 from thumbwheel.store.operations import OPERATIONS, OpenedStore, Operation
 
@@ -150,20 +150,19 @@ class RemoteStore:
         """Write what raters hold at this moment to a new directory."""
         import urllib3
 
-        part = path.with_name(path.name + ".part")
-        shutil.rmtree(part, ignore_errors=True)
         body = policy.model_dump(mode="json")
-        with self._answer("POST", "/v1/snapshot", json=body, stream=True) as response:
+        with (
+            replacing(path) as fresh,
+            self._answer("POST", "/v1/snapshot", json=body, stream=True) as response,
+        ):
             snapshot = _parsed(response.headers["Thumbwheel-Snapshot"], Snapshot)
             try:
                 with tarfile.open(fileobj=response.raw, mode="r|") as archive:
-                    archive.extractall(part, filter="data")
+                    archive.extractall(fresh, filter="data")
             except (tarfile.TarError, urllib3.exceptions.HTTPError, OSError) as error:
                 raise UnavailableError(
                     f"the snapshot from {self.url} broke off: {error}; run again"
                 ) from error
-        shutil.rmtree(path, ignore_errors=True)
-        part.replace(path)
         return replace(snapshot, path=path)
 
     def ask(self, operation: Operation, arguments: Mapping[str, Any]) -> Any:
