@@ -31,6 +31,7 @@ FORGOTTEN_SOCKETS = (
     ":pytest.PytestUnraisableExceptionWarning"
 )
 _START_SECONDS = 20.0
+_HANDSHAKE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,10 @@ def front(
             with suppress(OSError), ExitStack() as stack:
                 client = self.request
                 if context is not None:
+                    # Nobody waits for a client that connects and says nothing.
+                    client.settimeout(_HANDSHAKE_SECONDS)
                     client = stack.enter_context(context.wrap_socket(client, server_side=True))
+                    client.settimeout(None)
                 broker = stack.enter_context(socket.create_connection(("127.0.0.1", behind)))
                 if log_in is not None and not log_in(client, broker):
                     return

@@ -54,13 +54,17 @@ def erase_lines(directory: Path, is_erased: Callable[[Sequence[bytes]], Sequence
 
 def _erase_in(segment: Path, is_erased: Callable[[Sequence[bytes]], Sequence[bool]]) -> int:
     n_erased = 0
-    with replacing(segment) as part, segment.open("rb") as lines, _private(part) as kept:
-        while batch := list(islice(_whole(lines), _LINES)):
-            flags = is_erased([line.rstrip(b"\n") for line in batch])
-            for line, erased in zip(batch, flags, strict=True):
-                gone = erased and not line.isspace()
-                kept.write(b" " * (len(line) - 1) + b"\n" if gone else line)
-                n_erased += gone
+    with replacing(segment) as fresh:
+        with segment.open("rb") as lines, _private(fresh) as kept:
+            while batch := list(islice(_whole(lines), _LINES)):
+                flags = is_erased([line.rstrip(b"\n") for line in batch])
+                for line, erased in zip(batch, flags, strict=True):
+                    gone = erased and not line.isspace()
+                    kept.write(b" " * (len(line) - 1) + b"\n" if gone else line)
+                    n_erased += gone
+            is_cut = kept.tell() < segment.stat().st_size
+        if not (n_erased or is_cut):
+            fresh.unlink()
     return n_erased
 
 

@@ -16,8 +16,8 @@ __all__ = ["replacing", "sync", "write_bytes", "write_text"]
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a hidden path beside `path`: what the block leaves there takes the place of `path`.
 
-    That may be a file or a directory. When the block raises, or the process is killed, `path` is as
-    it was; whatever was left by a process that was killed is removed first.
+    That may be a file or a directory. When the block leaves nothing or raises, or the process is
+    killed, `path` is as it was; whatever was left by a process that was killed is removed first.
 
     Raises:
         DiskFullError: There is no space left; `path` is as it was.
@@ -28,6 +28,8 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove(fresh)
         yield fresh
+        if not fresh.exists():
+            return
         for written in (*fresh.rglob("*"), fresh):
             sync(written)
         if path.is_dir():
