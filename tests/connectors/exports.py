@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 import pyarrow.parquet as pq
+from storing import Quiet
 
 from thumbwheel.config import Config, SourceConfig, VotePolicy
 from thumbwheel.events import EventParser
@@ -32,13 +33,6 @@ class Stored:
     events: Sequence[Mapping[str, Any]]
     reasons: Sequence[str]
     parked: int
-
-
-class _Quiet:
-    def stage(self, name: str) -> None: ...
-    def progress(self, share: float, note: str = "") -> None: ...
-    def done(self, summary: str) -> None: ...
-    def warn(self, message: str) -> None: ...
 
 
 def store_export(
@@ -67,7 +61,7 @@ def store_export(
     )
     with Store(config.layout.store) as store:
         plugins = PluginManager(config.plugins, folder)
-        (counts,) = ingest_all(config, plugins, store, _Quiet())
+        (counts,) = ingest_all(config, plugins, store, Quiet())
         snapshot = store.snapshot(folder / "rated", VotePolicy())
         reasons = [reason for reason, _, _ in store.dead_letter_reasons(100)]
     rated = pq.read_table(snapshot.path / RATED_FILE).to_pylist()

@@ -21,6 +21,7 @@ def a_candidate(folder: Path, candidate_id: str, *, promote: bool = True) -> Can
     save_file(weights, adapter / "adapter_model.safetensors")
     (adapter / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 2}')
     (adapter / "training_args.bin").write_bytes(b"\x80\x04 a pickle that must stay behind")
+    unknown = Estimate(float("nan"), 0.0, 1.0, 60)
     metrics = {
         name: MetricReport(
             name,
@@ -31,9 +32,7 @@ def a_candidate(folder: Path, candidate_id: str, *, promote: bool = True) -> Can
         )
         for name in ("preference_accuracy", "margin_gain", "odd @name")
     }
-    metrics["broken"] = MetricReport(
-        "broken", *[Estimate(float("nan"), 0.0, 1.0, 60)] * 3, p_value=float("nan")
-    )
+    metrics["broken"] = MetricReport("broken", unknown, unknown, unknown, p_value=float("nan"))
     return Candidate(
         candidate_id=candidate_id,
         cycle_id=f"cycle-{candidate_id}",

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -57,7 +58,7 @@ class ChatServer:
         self.worse = 1.0
         self.most_at_once = 0
 
-    def answer(self, request: dict[str, object], authorization: str | None) -> Response:
+    def answer(self, request: dict[str, Any], authorization: str | None) -> Response:
         with self._lock:
             self.requests.append(request)
             fate = self.next.popleft() if self.next else "answer"
@@ -69,7 +70,7 @@ class ChatServer:
             with self._lock:
                 self._at_once -= 1
 
-    def _answer(self, request: dict[str, object], authorization: str | None, fate: str) -> Response:
+    def _answer(self, request: dict[str, Any], authorization: str | None, fate: str) -> Response:
         if authorization != f"Bearer {KEY}":
             return problem(401, "Incorrect API key")
         if fate.isdigit():

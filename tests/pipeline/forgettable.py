@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import requests
 from cycle_reports import data_report, training_report
+from storing import Quiet
 
 from thumbwheel.config import DatasetConfig, VotePolicy, load_config
 from thumbwheel.cycle.journal import CycleJournal, CyclePlan
@@ -24,6 +25,7 @@ from thumbwheel.types import (
     Decision,
     EvalReport,
     Provenance,
+    ReceivingConnector,
     Regression,
     RuleResult,
     Sample,
@@ -47,22 +49,6 @@ options = { log = "home/received", port = 0, allow_anonymous = true }
 [[plugins]]
 use = "all_pairs"
 """
-
-
-class Quiet:
-    """An observer that shows nothing."""
-
-    def stage(self, name):
-        pass
-
-    def progress(self, share, note=""):
-        pass
-
-    def done(self, summary):
-        pass
-
-    def warn(self, message):
-        pass
 
 
 def answer(number, liked, rater, **values):
@@ -125,7 +111,9 @@ def received_events():
 
 def receive(config, *events, route="feedback"):
     """Send events to the project's receiver."""
-    with closing(load_connector(config.sources[1], config.base_dir).listen()) as receiver:
+    connector = load_connector(config.sources[1], config.base_dir)
+    assert isinstance(connector, ReceivingConnector)
+    with closing(connector.listen()) as receiver:
         sent = requests.post(f"{receiver.url}/v1/{route}", json=list(events), timeout=10)
         assert sent.status_code == 202, sent.text
 

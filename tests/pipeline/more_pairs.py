@@ -1,6 +1,7 @@
 """A project with three sources, as docs/examples/more-pairs.toml has them, and its command line."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -43,7 +44,7 @@ def attempt(*arguments: object):
     return runner.invoke(annotate_commands, [str(argument) for argument in arguments])
 
 
-def ingest(config: Path, thumbs: list[dict[str, object]] = ()) -> Config:
+def ingest(config: Path, thumbs: Sequence[Mapping[str, object]] = ()) -> Config:
     """Put thumbs into the users' source, read all sources, and return the configuration."""
     if thumbs:
         with (config.parent / "thumbs.jsonl").open("w") as file:

@@ -1,5 +1,7 @@
 """Snapshots in few words, and the pairs made of them."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -61,7 +63,7 @@ def snapshot(path, *rows, compared=(), prompts=None):
 
 
 def run(path, *uses, plugins=None, earlier=None, memory=None, **options):
-    plugins = plugins or PluginManager([PluginConfig(use=use) for use in uses], None)
+    plugins = plugins or PluginManager([PluginConfig(use=use) for use in uses], Path())
     return pair_snapshot(
         path,
         plugins,

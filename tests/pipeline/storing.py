@@ -14,6 +14,15 @@ from thumbwheel.tables import RATED
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+class Quiet:
+    """An observer that shows nothing."""
+
+    def stage(self, name: str) -> None: ...
+    def progress(self, share: float, note: str = "") -> None: ...
+    def done(self, summary: str) -> None: ...
+    def warn(self, message: str) -> None: ...
+
+
 def event(**values):
     """Return an event's row. It carries an answer; a key given as `...` is left out."""
     record = {"prompt": "p", "completion": "c", **values}

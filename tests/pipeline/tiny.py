@@ -88,5 +88,5 @@ def build_tiny_adapter(path: Path, base: Path, *, seed: int = 0) -> Path:
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.3)
-        model.save_pretrained(path)
+        model.save_pretrained(str(path))
     return path

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from storing import Quiet
 
 from thumbwheel.config import PluginConfig, load_config
 from thumbwheel.errors import PluginError
@@ -168,17 +169,6 @@ def config(tmp_path):
     broken = json.dumps({"completion": f"no prompt for {CANARY}"}) + f"\nnot JSON {CANARY}\n"
     (tmp_path / "events.jsonl").write_text(lines + broken)
     return load_config(tmp_path / "thumbwheel.toml")
-
-
-class Quiet:
-    def stage(self, name):
-        pass
-
-    def progress(self, share, note=""):
-        pass
-
-    def done(self, summary):
-        pass
 
 
 def ingest(config, plugins):

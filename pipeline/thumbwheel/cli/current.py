@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from thumbwheel.errors import DataError
 
 if TYPE_CHECKING:
-    from thumbwheel.cli.show.progress import StageDisplay
     from thumbwheel.config import Config, PluginConfig
     from thumbwheel.pairs import Pairing
     from thumbwheel.store import OpenedStore, Snapshot
+    from thumbwheel.types import Observer
 
 __all__ = ["current_pairs", "stored"]
 
@@ -31,7 +31,7 @@ def stored(settings: "Config") -> "Iterator[OpenedStore]":
 @contextmanager
 def current_pairs(
     settings: "Config",
-    display: "StageDisplay",
+    display: "Observer",
     plugins: "Sequence[PluginConfig] | None" = None,
 ) -> "Iterator[tuple[Snapshot, Pairing]]":
     """Pair what is stored, and remember nothing of it.

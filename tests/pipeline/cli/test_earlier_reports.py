@@ -65,7 +65,9 @@ def shown(tmp_path, monkeypatch, capfd):
         with pytest.raises(SystemExit) as stop:
             main(["show"])
         assert stop.value.code == 0
-        return capfd.readouterr().out, evidence_page(journal.report, [], [])
+        typed = journal.report
+        assert typed is not None
+        return capfd.readouterr().out, evidence_page(typed, [], [])
 
     return show
 

@@ -9,8 +9,9 @@ from thumbwheel.config import EvaluationConfig
 from thumbwheel.demo import tiny_model
 from thumbwheel.demo.world import World
 from thumbwheel.language_model import AdaptedModel, load_base
+from thumbwheel.types import Prompt
 
-PROMPT = [{"role": "user", "content": "What is the capital of France?"}]
+PROMPT: Prompt = [{"role": "user", "content": "What is the capital of France?"}]
 
 
 @pytest.fixture(scope="module", autouse=True)

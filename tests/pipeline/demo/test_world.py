@@ -261,6 +261,7 @@ def test_events_add_up_to_the_votes(tmp_path: Path, trouble: dict[str, float]) -
         except MalformedRecordError:
             unreadable += 1
         else:
+            assert event is not None
             events[event["event_id"]] = event
     answers = {
         event["generation_id"]: (event["prompt"][0]["content"], event["completion"])

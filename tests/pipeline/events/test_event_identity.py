@@ -39,6 +39,7 @@ def test_identities_never_change():
     assert cluster_id(event["prompt"]) == "791ba1862555f6270c6c232fd9307add"
     raw = b'{"prompt":"Hi","completion":"Hello!","score":1}'
     event = EventParser().parse(raw)
+    assert event is not None
     assert event["event_id"] == "13574fa74046ce8022ebf81b0a04b304"
     assert event["prompt_id"] == "b61f17d1408c40c20e935b68659dcff8"
     assert event["completion_id"] == "b05b3de272304aede5ba9788c1ce95b0"

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from thumbwheel.events import IDENTIFIED, EventParser
-from thumbwheel.events.mapping import KeyMapping
+from thumbwheel.events.mapping import KeyMapping, Scale
 
 N_EXAMPLES, N_BASES, N_MUTATIONS = 250, 4, 100
 
@@ -145,7 +145,7 @@ def feedback_only(record):
         comment="comment",
         correction="correction",
         occurred_at="occurred_at",
-        scale={"down": 1, "up": 5},
+        scale=Scale(1, 5),
     )(record)
 
 

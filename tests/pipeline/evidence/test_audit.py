@@ -265,6 +265,7 @@ def test_a_planted_rate_of_flips_is_recovered(flipped):
     truth = rng.choice([-1.0, 1.0], 3000)
     value = truth[unit] * np.where(rng.random(len(unit)) < flipped, -1, 1)
     noise = noise_estimate(unit, value)
+    assert noise is not None
     assert noise.value == pytest.approx(flipped, abs=0.02 if flipped < 0.5 else 0.15)
     assert noise.low - 0.01 <= flipped <= noise.high + 1e-9 or flipped == 0.5
     assert noise.n == len([n for n in np.bincount(unit) if n > 1])
@@ -291,8 +292,10 @@ def test_votes_and_choices_are_compared_each_among_themselves():
     votes = votes_of(*alone, *sides, ("e", "x", 1.0, "one side only"))
     on_one, between = measure_agreement(votes)
     assert (on_one.what, on_one.n_units, on_one.alpha) == ("votes on one answer", 2, 1.0)
+    assert on_one.noise is not None
     assert on_one.noise.value == 0
     assert (between.n_units, between.n_judgements) == (2, 4)
+    assert between.noise is not None
     assert between.noise.value == 0.5  # one of two is contradicted: as bad as chance
     assert measure_agreement(NO_VOTES) == []
 

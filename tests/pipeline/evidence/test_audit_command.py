@@ -21,8 +21,12 @@ def project(tmp_path, monkeypatch):
         for prompt in range(40):
             for score, length in ((1, 30), (-1, 10)):
                 answer = " ".join(chance.choices(words, k=length + chance.randrange(5)))
-                event = {"prompt": f"{prompt} {words[prompt % 7]}?", "completion": answer}
-                event |= {"rater_id": f"r{prompt % 9}", "score": score}
+                event = {
+                    "prompt": f"{prompt} {words[prompt % 7]}?",
+                    "completion": answer,
+                    "rater_id": f"r{prompt % 9}",
+                    "score": score,
+                }
                 file.write(json.dumps(event) + "\n")
     (tmp_path / "thumbwheel.toml").write_text(
         """

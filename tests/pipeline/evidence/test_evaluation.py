@@ -1,5 +1,6 @@
 """The metrics, with models whose answers are known."""
 
+from pathlib import Path
 from random import Random
 
 import pyarrow as pa
@@ -78,7 +79,7 @@ def run(candidate, pairs=None, plugins=None, **models):
     evaluation = evaluate(
         {"base": BASE, **models, "candidate": candidate},
         held_out() if pairs is None else pairs,
-        plugins or PluginManager([], None),
+        plugins or PluginManager([], Path()),
         EvaluationConfig(),
         champion_version=None if not models else "7",
     )

@@ -34,6 +34,7 @@ ANY_TEXT = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size
 
 def a_report(*, rules: tuple[RuleResult, ...] = (), champion: str | None = "3") -> CycleReport:
     rules = rules or (RuleResult("at least 50 held-out prompts", True, "60 prompts: enough"),)
+    unknown = Estimate(float("nan"), float("nan"), 1.0, 60)
     metrics = {
         "preference_accuracy": MetricReport(
             "preference_accuracy",
@@ -43,9 +44,7 @@ def a_report(*, rules: tuple[RuleResult, ...] = (), champion: str | None = "3") 
             p_value=0.001,
             base=Estimate(0.5, 0.45, 0.55, 60) if champion else None,
         ),
-        "broken": MetricReport(
-            "broken", *[Estimate(float("nan"), float("nan"), 1.0, 60)] * 3, p_value=float("nan")
-        ),
+        "broken": MetricReport("broken", unknown, unknown, unknown, p_value=float("nan")),
     }
     return CycleReport(
         cycle_id="4f2a91c07be3",
@@ -149,7 +148,7 @@ def test_any_text_reads_in_the_card_as_it_was_written(text: str) -> None:
 
 def test_the_page_shows_what_a_reviewer_needs() -> None:
     """Verdict, rules, metrics with bars, answers side by side, regressions and lineage."""
-    prompt = [{"role": "user", "content": "How do I boil an egg?"}]
+    prompt: Prompt = [{"role": "user", "content": "How do I boil an egg?"}]
     page = evidence_page(
         a_report(),
         [Sample(prompt, "dunno", "With pleasure: eight minutes.")],
@@ -185,7 +184,7 @@ def test_the_page_shows_tool_calls() -> None:
 
 def test_the_page_loads_and_runs_nothing() -> None:
     """No script, no address to fetch, and a policy that forbids both."""
-    prompt = [{"role": "user", "content": HOSTILE}]
+    prompt: Prompt = [{"role": "user", "content": HOSTILE}]
     rules = (RuleResult(HOSTILE, False, HOSTILE),)
     report = replace(
         a_report(rules=rules),

@@ -13,14 +13,13 @@ import pytest
 from forgettable import (
     CANARY,
     RATER,
-    Quiet,
     a_cycle,
     answer,
     build,
     holding,
     receive,
 )
-from storing import balanced
+from storing import Quiet, balanced
 from typer.testing import CliRunner
 
 from thumbwheel.cli.commands.privacy import privacy_commands
@@ -105,8 +104,9 @@ def test_others_are_unharmed(config):
     for name in ("plan", "report"):
         told = json.loads((journal.path / f"{name}.json").read_text())
         assert told["data"]["quarantined"] == []
-    samples = journal.read("evaluation", Evaluation).samples
-    assert [sample.candidate for sample in samples] == ["by heart: [removed]"] * 5
+    evaluation = journal.read("evaluation", Evaluation)
+    assert evaluation is not None
+    assert [sample.candidate for sample in evaluation.samples] == ["by heart: [removed]"] * 5
 
 
 def test_datasets_keep_their_name_and_say_what_is_gone(config):
@@ -143,6 +143,7 @@ def test_a_replay_brings_nothing_back(config):
     forget(config)
     held = counts(config)
     rebuilt = rebuild(config, plugins(config), Quiet())
+    assert rebuilt.old is not None
     rebuilt.old.unlink()
     assert holding(config.home, CANARY) == []
     again = counts(config)

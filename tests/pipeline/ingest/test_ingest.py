@@ -65,9 +65,19 @@ class Watcher:
     def done(self, summary):
         self.lines.append(summary)
 
+    def warn(self, message):
+        self.lines.append(message)
+
 
 def manager(config):
     return PluginManager(config.plugins, config.base_dir)
+
+
+def stored(config):
+    with duckdb.connect(str(config.layout.store)) as connection:
+        return connection.execute(
+            "SELECT completion, completion_id FROM events ORDER BY arrival"
+        ).fetchall()
 
 
 @pytest.fixture
@@ -87,15 +97,7 @@ def run(tmp_path):
             (counts,) = ingest_all(config, manager(config), store, watcher)
         return counts, stored(config), watcher.lines
 
-    def stored(config):
-        with duckdb.connect(str(config.layout.store)) as connection:
-            return connection.execute(
-                "SELECT completion, completion_id FROM events ORDER BY arrival"
-            ).fetchall()
-
-    run = ingest
-    run.stored = stored
-    return run
+    return ingest
 
 
 def test_batches_go_on_where_the_last_run_stopped(run):
@@ -124,7 +126,7 @@ def test_a_failing_processor_fails_closed(run, tmp_path):
     with pytest.raises(PluginError, match=r"Redact\.process_events .* cannot redact this"):
         run("a", "b", "c", "poison", plugins=plugins)
     config = load_config(tmp_path / "thumbwheel.toml")
-    assert [text for text, _ in run.stored(config)] == ["a", "b"]
+    assert [text for text, _ in stored(config)] == ["a", "b"]
     counts, rows, _ = run()
     assert counts.received == 2
     assert [text for text, _ in rows] == ["a", "b", "c", "poison"]
@@ -136,7 +138,7 @@ def test_nothing_is_stored_behind_a_batch_that_failed(run, tmp_path):
     with pytest.raises(PluginError):
         run("poison", "a", "b", "c", "d", "e", "f", "g", plugins=plugins)
     config = load_config(tmp_path / "thumbwheel.toml")
-    assert run.stored(config) == []
+    assert stored(config) == []
     counts, _, _ = run()
     assert counts.received == counts.stored == 8
 
@@ -178,13 +180,14 @@ def test_a_store_is_built_anew_from_its_sources(run, tmp_path):
     """The new store holds the same; the old file is kept beside it; a broken one is no obstacle."""
     run("a", "b", "broken", "c")
     config = load_config(tmp_path / "thumbwheel.toml")
-    before = run.stored(config)
+    before = stored(config)
     rebuilt = rebuild(config, manager(config), Watcher())
-    assert run.stored(config) == before
+    assert stored(config) == before
+    assert rebuilt.old is not None
     assert rebuilt.old.is_file()
     config.layout.store.write_bytes(b"no database " * 1000)
     rebuild(config, manager(config), Watcher())
-    assert run.stored(config) == before
+    assert stored(config) == before
     (counts,) = rebuilt.sources
     assert (counts.received, counts.stored, counts.dead_letters) == (4, 3, 1)
 
@@ -196,10 +199,10 @@ def test_building_anew_never_loses_events_by_itself(run, tmp_path):
     config = load_config(tmp_path / "thumbwheel.toml")
     with pytest.raises(DataError, match="2 of export"):
         rebuild(config, manager(config), Watcher())
-    assert [text for text, _ in run.stored(config)] == ["a", "b", "c"]
+    assert [text for text, _ in stored(config)] == ["a", "b", "c"]
     assert [path.name for path in config.home.glob("*.duckdb*")] == ["store.duckdb"]
     rebuild(config, manager(config), Watcher(), force=True)
-    assert [text for text, _ in run.stored(config)] == ["d"]
+    assert [text for text, _ in stored(config)] == ["d"]
 
 
 def test_a_store_in_use_is_not_built_anew(run, tmp_path):

@@ -14,10 +14,11 @@ from thumbwheel.events import EventParser
 from thumbwheel.labelling.model import FAILURE_MODES, FailureMode, Job, Kept
 from thumbwheel.labelling.model.asking import Sides, UnusableError, make_request, read_sides
 from thumbwheel.process.locks import only_one
+from thumbwheel.types import Prompt
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-PROMPT = [{"role": "user", "content": "How do I undo a commit?", "extra": None}]
+PROMPT: Prompt = [{"role": "user", "content": "How do I undo a commit?", "extra": None}]
 GOOD = "With git revert, which adds a commit that takes the other one back."
 LIKED = Job("k", PROMPT, Kept("c", GOOD, "v1", liked=True), FAILURE_MODES["sycophantic"])
 DISLIKED = Job("k", PROMPT, Kept("c", GOOD, "v1", liked=False), None)
@@ -114,8 +115,8 @@ def test_a_run_that_was_stopped_goes_on(project, server):
     project.write_text(text)
     prompts = project.parent / "prompts.jsonl"
     prompts.write_text("".join(json.dumps({"prompt": f"ask {n}"}) + "\n" for n in range(14)))
-    command = ("write-pairs", "-c", project, "--out", out_of(project), "--prompts", prompts)
-    command += ("--mode", "off-topic")
+    command = ["write-pairs", "-c", project, "--out", out_of(project), "--prompts", prompts]
+    command += ["--mode", "off-topic"]
     assert isinstance(attempt(*command).exception, UnavailableError)
     whole = out_of(project).read_bytes()
     assert whole.count(b"\n") == 2 * 4

@@ -8,9 +8,11 @@ import tomllib
 import pytest
 import typer
 from chat_server import KEY, serving
+from filled_tasks import fill_label_studio
 from more_pairs import EXAMPLE, ingest, make_project, run
-from test_annotation import fill_label_studio, thumbs
+from test_annotation import thumbs
 from tiny import build_tiny_model
+from typer.core import TyperGroup
 
 from thumbwheel.cli.commands.labelling import annotate_commands
 from thumbwheel.config import EndpointConfig, load_config
@@ -100,7 +102,10 @@ def test_the_numbers_are_those_in_force():
 def test_the_defaults_are_those_in_force():
     """The options that the pages name exist, with the defaults they give."""
     group = typer.main.get_command(annotate_commands)
-    drawn = {p.name: p.default for p in group.commands["annotate"].commands["sample"].params}
+    assert isinstance(group, TyperGroup)
+    annotate = group.commands["annotate"]
+    assert isinstance(annotate, TyperGroup)
+    drawn = {p.name: p.default for p in annotate.commands["sample"].params}
     assert (drawn["n"], drawn["completions"], drawn["hourly_rate"]) == (200, 3, 30.0)
     written = {p.name: p.default for p in group.commands["write-pairs"].params}
     assert written["limit"] == 100

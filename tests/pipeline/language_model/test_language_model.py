@@ -19,10 +19,13 @@ from thumbwheel.types import Prompt
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-# The second is for a GPU, where the model computes in bfloat16.
-CLOSE = {"abs": 1e-4, "rel": 2e-5}
-
 SETTINGS = EvaluationConfig(batch_size=4, max_new_tokens=12, temperature=0.8, top_p=0.95)
+
+
+def close(expected: float | list[float]) -> object:
+    """Return what equals these sums of log-probabilities, but for rounding."""
+    # The relative one is for a GPU, where the model computes in bfloat16.
+    return pytest.approx(expected, abs=1e-4, rel=2e-5)
 
 
 def user(text: str) -> Prompt:
@@ -82,9 +85,14 @@ def drop_a_tensor(path: Path) -> None:
     save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
 
 
+def put_a_file_there(path: Path) -> None:
+    shutil.rmtree(path)
+    path.write_text("")
+
+
 UNREADABLE: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda d: shutil.rmtree(d), "does not exist"),
-    "a file": (lambda d: (shutil.rmtree(d), d.write_text("")), "is not a directory"),
+    "a file": (put_a_file_there, "is not a directory"),
     "no config": (lambda d: (d / "config.json").unlink(), "no config.json"),
     "config not JSON": (lambda d: (d / "config.json").write_text("{"), "cannot read"),
     "config not an object": (lambda d: (d / "config.json").write_text("[]"), "JSON object"),
@@ -220,7 +228,7 @@ def test_scores_equal_a_plain_computation(base: LoadedBase) -> None:
     scores = adapted(base).log_probs(PROMPTS, COMPLETIONS)
     for prompt, completion, score in zip(PROMPTS, COMPLETIONS, scores, strict=True):
         total, n_tokens = reference_score(base, prompt, completion)
-        assert score.total == pytest.approx(total, **CLOSE)
+        assert score.total == close(total)
         assert score.n_tokens == n_tokens
 
 
@@ -234,7 +242,7 @@ def test_scores_do_not_depend_on_the_batch(base: LoadedBase) -> None:
     """One at a time, all at once, and logits of only a row at once give the same scores."""
     together = adapted(base, batch_size=6).log_probs(PROMPTS, COMPLETIONS)
     alone = adapted(base, batch_size=1).log_probs(PROMPTS, COMPLETIONS)
-    assert [s.total for s in together] == pytest.approx([s.total for s in alone], **CLOSE)
+    assert [s.total for s in together] == close([s.total for s in alone])
 
 
 def test_the_logits_in_memory_are_bounded(

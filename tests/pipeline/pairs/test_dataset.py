@@ -9,7 +9,7 @@ from thumbwheel.config import DatasetConfig
 from thumbwheel.events import content_id, text_identity
 from thumbwheel.pairs.dataset import read_manifest, read_pairs, write_dataset
 from thumbwheel.tables import PAIRS, VOTES
-from thumbwheel.types import Provenance
+from thumbwheel.types import Message, Provenance
 
 CALL = '{"tool_calls":[{"function":{"arguments":{"n":1},"name":"f"},"type":"function"}]}'
 
@@ -17,7 +17,7 @@ CALL = '{"tool_calls":[{"function":{"arguments":{"n":1},"name":"f"},"type":"func
 def make_pairs(n_prompts, per_prompt=2, extra=None):
     rows = []
     for number in range(n_prompts):
-        prompt = [{"role": "user", "content": f"question {number}"}]
+        prompt: list[Message] = [{"role": "user", "content": f"question {number}"}]
         if extra and number % 2:
             prompt.append({"role": "assistant", "content": "", "extra": extra})
         prompt_id, _ = text_identity(prompt, "")

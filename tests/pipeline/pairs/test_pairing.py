@@ -1,6 +1,7 @@
 """From a snapshot to pairs, and what became of the rest."""
 
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -108,7 +109,7 @@ class Counting(PluginManager):
     """Plugins that note which prompts they were given."""
 
     def __init__(self, *uses):
-        super().__init__([PluginConfig(use=use) for use in uses], None)
+        super().__init__([PluginConfig(use=use) for use in uses], Path())
         self.seen = []
 
     def make_pairs(self, rated, comparisons):

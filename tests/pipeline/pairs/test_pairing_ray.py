@@ -15,6 +15,7 @@ from thumbwheel.pairs import pair_chunk
 from thumbwheel.pairs.ray_tasks import pair_with_ray
 from thumbwheel.plugin import PluginManager
 from thumbwheel.tables import COMPARISONS, RATED
+from thumbwheel.types import Prompt
 
 MINE = """
 import pyarrow as pa
@@ -64,7 +65,7 @@ def chunks(n_chunks, n_prompts=20):
     for number in range(n_chunks):
         rows = []
         for question in range(n_prompts):
-            prompt = [{"role": "user", "content": f"question {number} {question}"}]
+            prompt: Prompt = [{"role": "user", "content": f"question {number} {question}"}]
             for answer in range(4):
                 text = f"answer {answer} " + "word " * rng.randint(1, 4)
                 prompt_id, completion_id = text_identity(prompt, text)
@@ -90,7 +91,7 @@ def listening_addresses():
     return {
         connection.laddr.ip.removeprefix("::ffff:")
         for connection in psutil.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN and connection.pid in pids
+        if connection.status == psutil.CONN_LISTEN and connection.pid in pids and connection.laddr
     }
 
 
@@ -114,8 +115,8 @@ def test_ray_gives_the_pairs_that_one_process_gives(config, tmp_path):
         results.extend(pair_with_ray(watched(), plugins, with_failing))
     assert "\n" not in str(caught.value)
     assert [done for done, _ in results] == [number / 10 for number in range(9)]
-    for (_, result), (_, *tables) in zip(results, chunks(9), strict=True):
-        alone = pair_chunk(*tables, expected)
+    for (_, result), (_, rated, compared) in zip(results, chunks(9), strict=True):
+        alone = pair_chunk(rated, compared, expected)
         assert len(alone.candidates) > 0
         assert result.candidates.equals(alone.candidates)
         assert result.dropped.equals(alone.dropped)

@@ -1,5 +1,7 @@
 """Plugins: found, checked, ordered, called; every mistake is one error that names the plugin."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
@@ -48,7 +50,7 @@ RATED_ROWS = pa.Table.from_pylist(
 def test_built_in_plugins_load_by_name_with_their_options():
     """A listed plugin is configured, described and versioned."""
     configs = [PluginConfig(use="length_match", options={"max_ratio": 2})]
-    (info,) = PluginManager(configs, None).infos
+    (info,) = PluginManager(configs, Path()).infos
     assert info.name == "length_match"
     assert info.hooks == ["screen_pairs"]
     assert info.options == {"max_ratio": 2.0}

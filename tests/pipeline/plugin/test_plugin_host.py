@@ -355,6 +355,7 @@ def test_the_process_ends_with_the_one_that_started_it(tmp_path, how):
     (tmp_path / "parent.py").write_text(PARENT)
     command = [sys.executable, tmp_path / "parent.py", tmp_path]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
         worker = psutil.Process(int(parent.stdout.readline()))
         while not (tmp_path / "begun").exists():
             assert parent.poll() is None

@@ -24,7 +24,7 @@ from thumbwheel.pairs.dataset import read_pairs, write_dataset
 from thumbwheel.tables import MESSAGES
 from thumbwheel.training import TrainJob, train
 from thumbwheel.training.checkpoints import checkpoint_dir, last_checkpoint
-from thumbwheel.types import Provenance
+from thumbwheel.types import Prompt, Provenance
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -89,8 +89,10 @@ def test_only_the_adapter_moves(job: TrainJob) -> None:
             processing_class=base.tokenizer,
             peft_config=lora_config(job.config),
         )
+        assert trainer.model is not None
         before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
         trainer.train()
+    assert trainer.model is not None
     after = dict(trainer.model.named_parameters())
     moved = {name for name, p in after.items() if not torch.equal(p, before[name])}
     assert moved == {name for name in before if "lora_" in name}
@@ -115,7 +117,7 @@ def test_training_scores_the_tokens_that_evaluation_scores(job: TrainJob) -> Non
             processing_class=base.tokenizer,
             peft_config=lora_config(job.config),
         ).train_dataset
-    prompts = [[{"role": "user", "content": prompt}] for prompt, _, _ in pairs]
+    prompts: list[Prompt] = [[{"role": "user", "content": prompt}] for prompt, _, _ in pairs]
     for side, texts in (
         ("chosen_ids", [c for _, c, _ in pairs]),
         ("rejected_ids", [r for *_, r in pairs]),
@@ -144,7 +146,7 @@ def test_the_adapter_is_whole_portable_and_preferred(
     assert str(job.base.parent) not in text
 
     base = load_base(job.base)
-    prompts = [[{"role": "user", "content": prompt}] for prompt, _, _ in PAIRS]
+    prompts: list[Prompt] = [[{"role": "user", "content": prompt}] for prompt, _, _ in PAIRS]
     margins = []
     for adapter in (None, result.adapter):
         model = AdaptedModel(base, "m", adapter, settings=EvaluationConfig(), max_length=128)
