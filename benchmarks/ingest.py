@@ -211,7 +211,9 @@ def run_http(console: Console, seconds: int) -> None:
             told = subprocess.run(
                 [*command, f"http://127.0.0.1:{port}"], capture_output=True, text=True, check=True
             ).stdout
-        (requests, taken) = re.search(r"(\d+) requests in ([\d.]+)s", told).groups()
+        found = re.search(r"(\d+) requests in ([\d.]+)s", told)
+        assert found is not None, told
+        (requests, taken) = found.groups()
         refused = re.search(r"Non-2xx or 3xx responses: (\d+)", told)
         acknowledged = int(requests) - int(refused[1] if refused else 0)
         with Store(config.layout.store) as store:

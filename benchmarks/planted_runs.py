@@ -24,8 +24,7 @@ from thumbwheel.ingest import ingest_all
 from thumbwheel.language_model import AdaptedModel, load_base
 from thumbwheel.pairs.dataset import read_pairs
 from thumbwheel.plugin.host import isolated_plugins
-from thumbwheel.store import RATED_FILE, VOTES_FILE
-from thumbwheel.store.remote import open_store
+from thumbwheel.store import RATED_FILE, VOTES_FILE, Store
 from thumbwheel.tables import PAIRS
 from thumbwheel.training import TrainResult
 from thumbwheel.types import MetricReport
@@ -111,6 +110,11 @@ def turn(directory: Path, name: str, options: WorldOptions) -> Turn:
     files = [journal.path / "dataset" / f"{side}.parquet" for side in ("train", "eval")]
     metrics = report.evaluation.metrics
     audit = _audit(config)
+    before, after = audit.before.style_auc, audit.after.style_auc
+    agreement = audit.agreement[0].alpha
+    assert before is not None
+    assert after is not None
+    assert agreement is not None
     return Turn(
         name=name,
         seed=options.seed,
@@ -124,8 +128,8 @@ def turn(directory: Path, name: str, options: WorldOptions) -> Turn:
         polite=_change(metrics["preferred_style"]),
         right=_change(metrics["right_answer"]),
         length=_change(metrics["length"]),
-        style_auc=(audit.before.style_auc.value, audit.after.style_auc.value),
-        agreement=audit.agreement[0].alpha,
+        style_auc=(before.value, after.value),
+        agreement=agreement,
         reward_length=_correlate_reward_with_length(config, journal, options.seed),
         refusals=[result.reason for result in report.decision.reasons if not result.passed],
     )
@@ -147,7 +151,7 @@ def judge_by_chance(directory: Path, name: str, options: WorldOptions, n: int) -
             world = replace(options, seed=options.seed + number * ELSEWHERE)
             with tempfile.TemporaryDirectory(dir=directory) as folder:
                 of_chance = _write_world(directory, folder, world)
-                with open_store(of_chance) as store:
+                with Store(of_chance.layout.store) as store:
                     ingest_all(of_chance, plugins, store, Silent())
                 with current_pairs(of_chance, Silent()) as (_, pairing):
                     pairs = pairing.pairs.select(PAIRS.names)

@@ -17,6 +17,7 @@ import tempfile
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -72,9 +73,10 @@ def convert(gguf: Path, out: Path) -> None:
 def answer(path: Path) -> str:
     """Return the greedy answer of the saved model to the question."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BatchEncoding
 
-    model = AutoModelForCausalLM.from_pretrained(path, use_safetensors=True)
+    # What transformers' `generate` asks of its own `self`, none of its models has by their types.
+    model: Any = AutoModelForCausalLM.from_pretrained(path, use_safetensors=True)
     tokenizer = AutoTokenizer.from_pretrained(path)
     inputs = tokenizer.apply_chat_template(
         [{"role": "user", "content": QUESTION}],
@@ -82,6 +84,7 @@ def answer(path: Path) -> str:
         return_dict=True,
         return_tensors="pt",
     )
+    assert isinstance(inputs, BatchEncoding)
     with torch.inference_mode():
         tokens = model.generate(**inputs, max_new_tokens=32, do_sample=False)
     prompt_length = inputs["input_ids"].shape[1]

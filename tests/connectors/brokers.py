@@ -39,7 +39,7 @@ class Broker:
     """A running broker, and what tests do to it; `settings` are for those who connect."""
 
     address: str
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | None  # None where somebody else runs it
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -99,6 +99,7 @@ class Broker:
 
     def stop(self) -> None:
         """Stop the broker; harmless when it is stopped."""
+        assert self.process is not None
         self.process.terminate()
         try:
             self.process.wait(10)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -50,12 +51,12 @@ def answer(number: int) -> dict[str, object]:
     return {"event_id": f"a{number}", "prompt": f"question {number}", "completion": "answer"}
 
 
-def events(connector: HttpConnector) -> list[dict[str, object]]:
+def events(connector: HttpConnector) -> list[dict[str, Any]]:
     """Return what is in the log."""
     return [json.loads(record.raw) for record in read(connector)]
 
 
-def logged_ids(connector: HttpConnector) -> list[object]:
+def logged_ids(connector: HttpConnector) -> list[str]:
     return [event["event_id"] for event in events(connector)]
 
 

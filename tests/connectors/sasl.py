@@ -36,7 +36,7 @@ class SaslLogin:
         self._passwords = passwords
 
     def __call__(self, client: socket.socket, broker: socket.socket) -> bool:
-        exchange = _Plain(self._passwords)
+        exchange: _Plain | _Scram = _Plain(self._passwords)
         if self._mechanism != "PLAIN":
             exchange = _Scram(ScramMechanism(self._mechanism), self._passwords)
         while exchange.user is None:

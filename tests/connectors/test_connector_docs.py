@@ -41,13 +41,13 @@ def test_every_option_is_in_the_table_and_in_the_docstring(name):
     documented = [option for cell in cells for option in re.findall(r"`(\w+)`", cell)]
     options = [field.name for field in fields(CONNECTORS[name])]
     assert documented == options
-    assert re.findall(r"^ {4}(\w+): ", getdoc(CONNECTORS[name]), re.MULTILINE) == options
+    assert re.findall(r"^ {4}(\w+): ", getdoc(CONNECTORS[name]) or "", re.MULTILINE) == options
 
 
 def test_the_example_connector_refuses_what_is_no_folder(tmp_path):
     """The page's own connector says what to mend; test_contract.py runs the page's test of it."""
     source, _ = blocks("python")
-    namespace: dict[str, object] = {"__name__": "docs"}
+    namespace: dict[str, Any] = {"__name__": "docs"}
     exec(compile(source, "docs/connectors.md", "exec"), namespace)  # noqa: S102
     with pytest.raises(SourceError, match="is no folder"):
         namespace["FolderConnector"](tmp_path / "none").open(None)

@@ -5,7 +5,7 @@ import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -87,10 +87,11 @@ class TestKafka(ConnectorContract):
 
 def page_example() -> type[ConnectorContract]:
     """Return the page's test of the page's connector."""
-    namespace: dict[str, object] = {"__name__": __name__}
+    namespace: dict[str, Any] = {"__name__": __name__}
     for source in re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.M | re.S):
         exec(compile(source, PAGE, "exec"), namespace)  # noqa: S102
-    return namespace["TestFolder"]
+    found: type[ConnectorContract] = namespace["TestFolder"]
+    return found
 
 
 TestFolder = page_example()
@@ -233,7 +234,7 @@ class ClosesOnce(Passing):
         (ClosesOnce, "closing_twice_is_harmless"),
     ],
 )
-def test_a_fault_is_noticed(tmp_path, fault, test):
+def test_a_fault_is_noticed(tmp_path, monkeypatch, fault, test):
     """Each way to break the contract fails the test that is about it."""
 
     @dataclass(frozen=True)
@@ -243,12 +244,10 @@ def test_a_fault_is_noticed(tmp_path, fault, test):
         def open(self, cursor: str | None) -> EventLog:
             return fault(self.connector, cursor)
 
-    class Contract(TestFolder):
-        patience_seconds = 0.1
-
-        def connector(self, folder):
-            return Faulty(super().connector(folder))
-
+    contract = TestFolder()
+    make = contract.connector
+    monkeypatch.setattr(contract, "patience_seconds", 0.1)
+    monkeypatch.setattr(contract, "connector", lambda folder: Faulty(make(folder)))
     RemembersItself.last.clear()
     with pytest.raises((AssertionError, AttributeError)):
-        getattr(Contract(), f"test_{test}")(tmp_path)
+        getattr(contract, f"test_{test}")(tmp_path)

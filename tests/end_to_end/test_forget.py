@@ -3,15 +3,12 @@
 import json
 import random
 import re
-from contextlib import closing
 
 import pytest
-import requests
-from forgettable import holding
+from forgettable import holding, receive
 from mlflow import MlflowClient
 
 from thumbwheel.config import load_config
-from thumbwheel.plugin import load_connector
 from thumbwheel.process.locks import only_one
 from thumbwheel.store import Store
 
@@ -56,9 +53,7 @@ def fed(project):
         file.writelines(json.dumps(record) + "\n" for record in their_feedback())
         file.write(f'{{"user": "{RATER}", "prompt": "{CANARY}\n')
     config = load_config(settings)
-    with closing(load_connector(config.sources[1], project).listen()) as receiver:
-        sent = requests.post(f"{receiver.url}/v1/feedback", json=received(), timeout=10)
-        assert sent.status_code == 202
+    receive(config, *received())
     return project
 
 

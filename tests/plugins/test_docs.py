@@ -145,6 +145,9 @@ def test_the_metric_on_the_page(followed, pairs):
         def generate(self, prompts):
             return ["Yes." for _ in prompts]
 
+        def log_probs(self, prompts, completions):
+            raise AssertionError("the metric only looks at answers")
+
     folder, _ = followed
     plugins = PluginManager([PluginConfig(use="rules/ends_properly.py:EndsProperly")], folder)
     table = plugins.evaluate_model(Model(), pairs(("a", "b"), ("c", "d")))
@@ -173,6 +176,7 @@ def test_the_mapping_on_the_events_page(tmp_path):
         b'{"question": "Human: a\\nAssistant: b\\nHuman: c", "answer": {"text": "d"}, "stars": 4,'
         b' "user": {"id": "guest"}}'
     )
+    assert event is not None
     assert event["score"] == 0.5
     assert event["rater_id"] is None
     assert len(event["prompt"]) == 3
@@ -194,5 +198,6 @@ def test_the_example_configuration_reads_its_record():
         }
     )
     event = parser_for(config.sources[0], DOCS).parse(record.encode())
+    assert event is not None
     assert (event["score"], event["rater_id"], event["model_version"]) == (1, "u7", "v3")
     assert [message["role"] for message in event["prompt"]] == ["user", "assistant", "user"]

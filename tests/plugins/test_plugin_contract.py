@@ -14,7 +14,8 @@ def hooks_of(name):
 
 # A class for each, as an author would write it.
 for name, point in installed(PLUGINS_GROUP).items():
-    if point.dist.name == "thumbwheel" and hooks_of(name) & {"make_pairs", "screen_pairs"}:
+    ours = point.dist is not None and point.dist.name == "thumbwheel"
+    if ours and hooks_of(name) & {"make_pairs", "screen_pairs"}:
         members = {"use": name, "__doc__": f"What {name} promises.", "__module__": __name__}
         globals()[f"Test_{name}"] = type(f"Test_{name}", (PluginContract,), members)
 

@@ -220,7 +220,7 @@ def test_hints_hide_nothing(kind):
     patterns = [pattern.regex for pattern in recognizer.patterns]
     ascii_text = st.characters(codec="ascii")
 
-    @given(st.one_of(st.from_regex(regex, alphabet=ascii_text) for regex in patterns))
+    @given(st.one_of([st.from_regex(regex, alphabet=ascii_text) for regex in patterns]))
     @settings(max_examples=50)
     def check(text):
         if recognizer.analyze(text, [kind]):
@@ -276,9 +276,11 @@ def test_json_stays_json():
 def model(tmp_path):
     """A spaCy pipeline that knows two names."""
     import spacy
+    from spacy.pipeline import EntityRuler
 
     pipeline = spacy.blank("en")
     ruler = pipeline.add_pipe("entity_ruler")
+    assert isinstance(ruler, EntityRuler)
     labels = {"Ada Lovelace": "PERSON", "London": "GPE", "Monday": "DATE"}
     ruler.add_patterns([{"label": label, "pattern": text} for text, label in labels.items()])
     pipeline.to_disk(tmp_path / "model")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import zstandard
+from batches import next_batch
 from pydantic import TypeAdapter, ValidationError
 
 from thumbwheel.errors import SourceError
@@ -87,10 +88,10 @@ def test_a_round_ends_on_a_file_that_grows_all_the_time(tmp_path):
     path = tmp_path / "live.jsonl"
     path.write_bytes(lines(0, 3))
     log = FileConnector(path).open(None)
-    assert len(log.poll(100).records) == 3
+    assert len(next_batch(log, 100).records) == 3
     append(path, lines(3, 6))
     assert log.poll(100) is None
-    assert numbers(log.poll(100).records) == [3, 4, 5]
+    assert numbers(next_batch(log, 100).records) == [3, 4, 5]
     log.close()
 
 
@@ -173,7 +174,7 @@ def test_a_glob_reads_files_in_order_and_takes_up_new_ones(tmp_path, drain):
     (tmp_path / "a.txt").write_bytes(b"not for us\n")
     connector = FileConnector(tmp_path / "**" / "*.jsonl*")
     log = connector.open(None)
-    batch = log.poll(100)
+    batch = next_batch(log, 100)
     assert [r.position for r in batch.records] == [
         "a.jsonl:1",
         "a.jsonl:2",
@@ -208,7 +209,7 @@ def test_a_file_changed_under_the_cursor_is_refused(tmp_path, drain, pack, chang
     path = tmp_path / "export.jsonl"
     path.write_bytes(pack(lines(0, 50)))
     log = FileConnector(path).open(None)
-    cursor = log.poll(40).cursor
+    cursor = next_batch(log, 40).cursor
     log.close()
     content = {"shrunk": lines(0, 30), "rewritten": lines(50, 100), "emptied": b""}[change]
     path.write_bytes(pack(content))
@@ -245,7 +246,7 @@ def test_a_damaged_file_is_one_clear_error_behind_all_that_is_good(tmp_path, pac
     (tmp_path / "b.jsonl").write_bytes(lines(0, 1))
     os.utime(tmp_path / "a.jsonl.x", LONG_AGO)
     log = FileConnector(tmp_path / "*").open(None)
-    *good, other = log.poll(10_000).records
+    *good, other = next_batch(log, 10_000).records
     assert 4000 < len(good) < 9000
     assert b"".join(record.raw + b"\n" for record in good[:4000]) in content
     assert other.position == "b.jsonl:1"
@@ -254,7 +255,7 @@ def test_a_damaged_file_is_one_clear_error_behind_all_that_is_good(tmp_path, pac
             log.poll(10_000)
         assert "\n" not in str(caught.value)
         append(tmp_path / "b.jsonl", lines(1, 2))
-        assert numbers(log.poll(10_000).records) == [1]
+        assert numbers(next_batch(log, 10_000).records) == [1]
     log.close()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from batches import next_batch
 
 from thumbwheel.errors import SourceError, UnavailableError
 from thumbwheel_connectors.files.connector import FileConnector
@@ -117,7 +118,7 @@ def test_a_file_that_vanishes_after_it_was_listed_is_passed_over(tmp_path, drain
     for number in range(3):
         (tmp_path / f"{number}.jsonl").write_bytes(lines(0, 2))
     log = FileConnector(tmp_path).open(None)
-    assert positions(log.poll(1).records) == ["0.jsonl:1"]
+    assert positions(next_batch(log, 1).records) == ["0.jsonl:1"]
     (tmp_path / "1.jsonl").unlink()
     assert positions(drain(log)[0]) == ["0.jsonl:2", "2.jsonl:1", "2.jsonl:2"]
 
@@ -130,12 +131,12 @@ def test_a_file_that_may_not_be_read_does_not_hide_the_others():
         (folder / "0.jsonl").chmod(0)
         (folder / "2.jsonl").chmod(0)
         log = FileConnector(folder).open(None)
-        assert positions(log.poll(10).records) == ["1.jsonl:1", "3.jsonl:1"]
+        assert positions(next_batch(log, 10).records) == ["1.jsonl:1", "3.jsonl:1"]
         message = r"cannot read .*0\.jsonl: Permission denied; 1 more file"
         with pytest.raises(SourceError, match=message):
             log.poll(10)
         (folder / "0.jsonl").chmod(0o600)
-        assert positions(log.poll(10).records) == ["0.jsonl:1"]
+        assert positions(next_batch(log, 10).records) == ["0.jsonl:1"]
         log.close()
 
 
@@ -153,7 +154,7 @@ def test_thousands_of_files_are_one_batch(tmp_path):
     for number in range(2000):
         (tmp_path / f"{number:04}.jsonl").write_bytes(lines(number, number + 1))
     log = FileConnector(tmp_path).open(None)
-    batch = log.poll(10_000)
+    batch = next_batch(log, 10_000)
     assert len(batch.records) == 2000
     assert batch.progress == 1.0
     assert log.poll(10_000) is None
@@ -212,7 +213,7 @@ def test_a_batch_ends_when_it_is_large(tmp_path, drain):
     line = b'{"t": "%s"}\n' % (b"x" * 1_000_000)
     (tmp_path / "a.jsonl").write_bytes(line * 100)
     log = FileConnector(tmp_path).open(None)
-    assert 32 < len(log.poll(10_000).records) < 80
+    assert 32 < len(next_batch(log, 10_000).records) < 80
     log.close()
 
 
@@ -273,7 +274,7 @@ def test_settled_is_a_matter_of_now(tmp_path, drain):
     path.write_bytes(lines(0, 2))
     os.utime(path, LONG_AGO)
     log = FileConnector(path).open(None)
-    assert len(log.poll(1).records) == 1
+    assert len(next_batch(log, 1).records) == 1
     with path.open("ab") as file:
         file.write(b'{"n": ')
     assert positions(drain(log, close=False)[0]) == ["a.jsonl:2"]

@@ -5,6 +5,7 @@ import json
 import os
 
 import pytest
+from batches import next_batch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from written_files import LONG_AGO, array_export, read, write
@@ -116,7 +117,7 @@ def test_text_behind_an_array_is_not_passed_over(tmp_path):
     """Two arrays in one file, or JSONL that begins with an array, are refused."""
     path = write(tmp_path / "a.json", b'[{"n": 1}]\n[{"n": 2}]\n')
     log = FileConnector(path).open(None)
-    assert len(log.poll(10).records) == 1
+    assert len(next_batch(log, 10).records) == 1
     with pytest.raises(SourceError, match="has more text behind its JSON array"):
         log.poll(10)
     log.close()

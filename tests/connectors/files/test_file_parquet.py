@@ -9,6 +9,7 @@ import uuid
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from batches import next_batch
 from written_files import LONG_AGO, failure, parquet_export, read, write
 
 from thumbwheel.errors import SourceError
@@ -95,7 +96,7 @@ def test_parquet_with_damaged_pages_is_one_clear_error(tmp_path, drain):
     write(tmp_path / "a.parquet", bytes(content))
     write(tmp_path / "b.jsonl", b'{"n": 1}\n')
     log = FileConnector(tmp_path).open(None)
-    assert [record.position for record in log.poll(100).records] == ["b.jsonl:1"]
+    assert [record.position for record in next_batch(log, 100).records] == ["b.jsonl:1"]
     with pytest.raises(SourceError, match=r"a\.parquet cannot be read"):
         log.poll(100)
     log.close()

@@ -79,10 +79,11 @@ def test_a_retry_names_its_events_alike(receive):
     ids = logged_ids(connector)
     assert ids[0:4] == ["feedback/msg_1/0", "feedback/msg_1/1"] * 2
     assert ids[4:8] == ["feedback/key 1/0", "feedback/key 1/1"] * 2
-    by_content = [
-        EventParser().parse(json.dumps(event, separators=(",", ":")).encode())["event_id"]
+    contents = [
+        json.dumps(event, separators=(",", ":")).encode()
         for event in (nameless, nameless | {"score": -1})
     ]
+    by_content = EventParser().parse_batch(contents).events["event_id"].to_pylist()
     assert ids[8:12] == by_content * 2
     assert ids[13:] == ["generations/msg_1/0", "own"]
 

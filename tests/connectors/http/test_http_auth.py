@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import requests
@@ -22,7 +23,7 @@ def receive(tmp_path, monkeypatch):
     receivers = []
 
     def make(keys=None, secrets=None):
-        options = {}
+        options: dict[str, Any] = {}
         if keys is not None:
             monkeypatch.setenv("TEST_KEYS", keys)
             options["keys_env"] = "TEST_KEYS"
@@ -208,7 +209,8 @@ def test_weak_or_missing_secrets_are_refused_at_the_start(
     monkeypatch.delenv("TEST_SECRET", raising=False)
     if value is not None:
         monkeypatch.setenv("TEST_SECRET", value)
-    connector = HttpConnector(tmp_path / "log", port=0, **{option: "TEST_SECRET"})
+    options: dict[str, Any] = {option: "TEST_SECRET"}
+    connector = HttpConnector(tmp_path / "log", port=0, **options)
     with pytest.raises(SourceError, match=message) as caught:
         connector.listen()
     assert not any(part in str(caught.value) for part in ("MfKQ", "schl", "short", "AAAA"))

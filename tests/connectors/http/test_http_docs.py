@@ -8,6 +8,7 @@ import tomllib
 from dataclasses import fields
 from inspect import getdoc
 from pathlib import Path
+from typing import Any
 
 import pytest
 from http_senders import logged_ids
@@ -62,7 +63,7 @@ def test_the_signing_example_is_accepted(receive, monkeypatch):
     """The page's Python sends an event that a receiver of webhooks takes."""
     monkeypatch.setenv("TEST_SECRETS", SECRET)
     connector, url = receive(keys_env=None, webhook_secrets_env="TEST_SECRETS")
-    namespace: dict[str, object] = {"__name__": "docs"}
+    namespace: dict[str, Any] = {"__name__": "docs"}
     exec(compile(block("python"), "docs/http.md", "exec"), namespace)  # noqa: S102
     event = {"generation_id": "7f3a", "correction": "Use git reset."}
     assert namespace["send"](f"{url}/v1/feedback", SECRET, event) == 1
@@ -75,7 +76,7 @@ def test_every_option_is_in_the_table_and_in_the_docstring():
     table = PAGE.split("| option |")[1].split("\n\n")[0]
     documented = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
     assert documented == [field.name for field in fields(HttpConnector)]
-    assert re.findall(r"^ {4}(\w+): ", getdoc(HttpConnector), re.MULTILINE) == documented
+    assert re.findall(r"^ {4}(\w+): ", getdoc(HttpConnector) or "", re.MULTILINE) == documented
 
 
 def test_every_answer_is_in_the_table():

@@ -79,7 +79,7 @@ def test_no_kill_loses_what_was_acknowledged(connector):
     while (batch := log.poll(100)) is not None:
         raws += [record.raw for record in batch.records]
     log.close()
-    logged = [EventParser().parse(raw)["event_id"] for raw in raws]
+    logged = EventParser().parse_batch(raws).events["event_id"].to_pylist()
     assert acknowledged <= set(logged) <= sent
     assert len(logged) == len(set(logged))
     assert len(list(connector.log.glob("*.jsonl"))) == KILLS

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -69,8 +70,8 @@ def connector(ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., K
     """Make a connector with the right password; options may be given."""
     monkeypatch.setenv("THUMBWHEEL_TEST_PASSWORD", PASSWORD)
 
-    def make(broker: Broker, **options: object) -> KafkaConnector:
-        right = {
+    def make(broker: Broker, **options: Any) -> KafkaConnector:
+        right: dict[str, Any] = {
             "topics": "thumbs",
             "bootstrap_servers": broker.address,
             "timeout_seconds": 1,

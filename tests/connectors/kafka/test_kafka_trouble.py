@@ -10,6 +10,7 @@ from contextlib import closing
 
 import psutil
 import pytest
+from batches import next_batch
 from brokers import FORGOTTEN_SOCKETS, free_port, front, noida, tansu, values
 from pydantic import TypeAdapter, ValidationError
 
@@ -174,7 +175,7 @@ def test_what_came_before_a_damaged_batch_is_handed_out(tmp_path):
         plain.produce("thumbs", [b'{"it was": "whole"}'])
         connector = KafkaConnector(topics=("thumbs",), bootstrap_servers=f"127.0.0.1:{port}")
         with closing(connector.open(None)) as log:
-            batch = log.poll(100)
+            batch = next_batch(log, 100)
             for _ in range(2):
                 with pytest.raises(UnavailableError, match=r"batch, thumbs\[0\] at offset 3"):
                     log.poll(100)

@@ -44,7 +44,7 @@ def test_every_mapping_and_its_options_are_on_the_page(name: str) -> None:
     shared = {field.name for field in dataclasses.fields(RatingOptions)}
     assert shared <= own
     for option in own:
-        assert f"    {option}: " in getdoc(cls), f"{option} is not in the docstring"
+        assert f"    {option}: " in (getdoc(cls) or ""), f"{option} is not in the docstring"
     section = PAGE.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
     if section:
         told = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", section, re.M))))
