@@ -10,22 +10,10 @@ import pytest
 from feedback import feedback
 from tiny import build_tiny_model
 
-CONFIG = """
-project = "tiny"
-home = "home"
-[model]
-path = "model"
-[[sources]]
-name = "export"
-connector = "file"
-options.path = "feedback.jsonl"
-[sources.mapping]
-completion = "answer"
-rater = "user"
-[[plugins]]
-use = "all_pairs"
-[[plugins]]
-use = "near_identical"
+from projects import configuration
+
+CONFIG = configuration(
+    """
 [dataset]
 held_out = 0.4
 [training]
@@ -41,7 +29,16 @@ max_new_tokens = 12
 [gate]
 min_prompts = 10
 guards = []
-"""
+""",
+    project="tiny",
+    path="feedback.jsonl",
+    keys="""
+[sources.mapping]
+completion = "answer"
+rater = "user"
+""",
+    plugins=["all_pairs", "near_identical"],
+)
 
 
 @pytest.fixture(scope="session")

@@ -18,31 +18,24 @@ from feedback import feedback
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from projects import configuration
 from thumbwheel.cli.app import app
 from thumbwheel.process.extras import EXTRAS, explain
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 
-CONFIG = """
-project = "test"
-home = "home"
-[model]
-path = "model"
-[[sources]]
-name = "app"
-connector = "file"
-options.path = "feedback.jsonl"
+CONFIG = configuration(
+    '[endpoint]\nurl = "http://127.0.0.1:1/v1"\nmodel = "none"\n',
+    path="feedback.jsonl",
+    source="app",
+    keys="""
 [sources.mapping]
 prompt = "prompt"
 completion = "answer"
 rating = "rating"
 rater = "user"
-[[plugins]]
-use = "all_pairs"
-[endpoint]
-url = "http://127.0.0.1:1/v1"
-model = "none"
-"""
+""",
+)
 
 # What is typed, and what it ends with: 0, or 2 and what the line says. In this order.
 NEEDS = "thumbwheel[{}]".format

@@ -19,6 +19,7 @@ from rich.console import Console
 from serving import serving, wait_until
 from typer.core import TyperGroup
 
+from projects import configuration
 from thumbwheel.cli.app import app
 from thumbwheel.cli.show.store import print_status
 from thumbwheel.config import Config
@@ -29,20 +30,7 @@ PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "deploy/READM
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 PAGES["docs/operations.md"] = PAGE
 
-CONFIG = """
-project = "served"
-home = "home"
-[model]
-path = "model"
-[serve]
-port = 0
-[[sources]]
-name = "export"
-connector = "file"
-options.path = "events.jsonl"
-[[plugins]]
-use = "all_pairs"
-"""
+CONFIG = configuration("[serve]\nport = 0\n", project="served")
 SECRET = "what a user wrote"
 
 

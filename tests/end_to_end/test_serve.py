@@ -8,22 +8,11 @@ import pytest
 import requests
 from serving import serving, wait_until
 
+from projects import configuration
+
 SECRET = "a secret that is in an answer"
 
-CONFIG = """
-project = "served"
-home = "home"
-[model]
-path = "model"
-[serve]
-port = 0
-[[sources]]
-name = "export"
-connector = "file"
-options.path = "events/*.jsonl"
-[[plugins]]
-use = "all_pairs"
-"""
+CONFIG = configuration("[serve]\nport = 0\n", project="served", path="events/*.jsonl")
 
 
 def answer(number, **values):

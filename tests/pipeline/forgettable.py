@@ -11,6 +11,7 @@ import requests
 from cycle_reports import data_report, training_report
 from storing import Quiet
 
+from projects import configuration
 from thumbwheel.config import DatasetConfig, VotePolicy, load_config
 from thumbwheel.cycle.journal import CycleJournal, CyclePlan
 from thumbwheel.events import content_id
@@ -34,21 +35,15 @@ from thumbwheel.types import (
 CANARY = "canary that sings a song"
 RATER = "user-u1"
 
-CONFIG = """
-project = "small"
-home = "home"
-model.path = "model"
-[[sources]]
-name = "export"
-connector = "file"
-options.path = "events.jsonl"
+CONFIG = configuration(
+    """
 [[sources]]
 name = "app"
 connector = "http"
 options = { log = "home/received", port = 0, allow_anonymous = true }
-[[plugins]]
-use = "all_pairs"
-"""
+""",
+    project="small",
+)
 
 
 def answer(number, liked, rater, **values):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from storing import Quiet
 
+from projects import configuration
 from thumbwheel.config import PluginConfig, load_config
 from thumbwheel.errors import PluginError
 from thumbwheel.ingest import ingest_all
@@ -133,15 +134,7 @@ def _size(value):
 
 
 CANARY = "tweety.of.the.mine@example.com"
-CONFIG = """
-project = "p"
-home = "home"
-model.path = "model"
-[[sources]]
-name = "export"
-connector = "file"
-options.path = "events.jsonl"
-"""
+CONFIG = configuration(plugins=[])
 
 
 @pytest.fixture

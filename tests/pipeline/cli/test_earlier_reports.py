@@ -6,24 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from projects import configuration
 from thumbwheel.cli import main
 from thumbwheel.cycle.journal import CycleJournal
 from thumbwheel.evidence.review import evidence_page
 from thumbwheel.types.fates import Fate, FateCount
 
 REPORT = Path(__file__).with_name("report_of_an_earlier_version.json").read_text("utf-8")
-CONFIG = """
-project = "thumbwheel-demo"
-home = "home"
-[model]
-path = "model"
-[[sources]]
-name = "app"
-connector = "file"
-options.path = "events.jsonl"
-[[plugins]]
-use = "all_pairs"
-"""
+CONFIG = configuration(project="thumbwheel-demo", source="app")
 SCREEN = "one side is more than 1.25 times as long as the other"
 
 

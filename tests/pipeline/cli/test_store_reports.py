@@ -10,24 +10,14 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
+from projects import configuration
 from thumbwheel.cli import main
 from thumbwheel.cli.show.plugins import print_plugins
 from thumbwheel.cli.show.store import json_lines, print_dead_letters, print_rows, print_status
 from thumbwheel.store import StoredDeadLetter
 from thumbwheel.types import VoteCounts
 
-CONFIG = """
-project = "p"
-home = "home"
-[model]
-path = "model"
-[[sources]]
-name = "export"
-connector = "file"
-options.path = "events.jsonl"
-[[plugins]]
-use = "all_pairs"
-"""
+CONFIG = configuration()
 HOSTILE = "a\x1b]0;title\x07b"
 SHOWN = "a␛]0;title␇b"
 

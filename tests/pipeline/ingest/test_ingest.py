@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from projects import configuration
 from thumbwheel.config import load_config
 from thumbwheel.errors import BusyError, DataError, PluginError
 from thumbwheel.events import EventParser
@@ -19,18 +20,7 @@ from thumbwheel.ingest import expire_parked, ingest_all, rebuild
 from thumbwheel.plugin import PluginManager
 from thumbwheel.store import Store
 
-CONFIG = """
-project = "p"
-home = "home"
-model.path = "model"
-[[sources]]
-name = "export"
-connector = "file"
-batch_size = 2
-options.path = "events.jsonl"
-[[plugins]]
-use = "best_worst"
-"""
+CONFIG = configuration(keys="batch_size = 2", plugins=["best_worst"])
 
 REDACT = """
 import time

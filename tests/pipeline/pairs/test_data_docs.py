@@ -14,6 +14,7 @@ import pytest
 from cycle_reports import data_report
 from rich.console import Console
 
+from projects import configuration
 from thumbwheel.cli import main
 from thumbwheel.cli.current import current_pairs
 from thumbwheel.cli.show.progress import StageDisplay
@@ -24,20 +25,7 @@ from thumbwheel.pairs.dataset import write_dataset
 from thumbwheel.types import Provenance, SourceCounts
 
 PAGE = (Path(__file__).parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
-CONFIG = """
-project = "p"
-home = "home"
-[model]
-path = "model"
-[[sources]]
-name = "app"
-connector = "file"
-options.path = "events.jsonl"
-[[plugins]]
-use = "all_pairs"
-[dataset]
-held_out = 0.5
-"""
+CONFIG = configuration("[dataset]\nheld_out = 0.5\n", source="app")
 
 
 def blocks(language):

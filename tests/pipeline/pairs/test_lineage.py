@@ -11,6 +11,7 @@ from cycle_reports import data_report
 from hypothesis import given
 from hypothesis import strategies as st
 
+from projects import configuration
 from thumbwheel.cli import main
 from thumbwheel.config import DatasetConfig
 from thumbwheel.cycle.journal import CycleJournal, CyclePlan
@@ -79,18 +80,7 @@ def test_the_order_of_rows_does_not_matter(sides, spoken, rng):
 
 
 PAIR = "0123456789abcdef"
-CONFIG = """
-project = "p"
-home = "home"
-[model]
-path = "model"
-[[sources]]
-name = "app"
-connector = "file"
-options.path = "events.jsonl"
-[[plugins]]
-use = "all_pairs"
-"""
+CONFIG = configuration(source="app")
 
 
 @pytest.fixture

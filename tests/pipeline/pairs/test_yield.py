@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from rich.console import Console
 
+from projects import configuration
 from thumbwheel.cli import main
 from thumbwheel.cli.show.pairs import print_yield
 from thumbwheel.demo.traffic import write_events
@@ -19,22 +20,9 @@ from thumbwheel.store import Accounts, EventState, Quarantined, StateCount
 from thumbwheel.types import SourceCounts
 from thumbwheel.types.fates import IN_PAIRS, EventStatus, Fate, NotStored, Quarantine
 
-CONFIG = """
-project = "p"
-home = "home"
-[model]
-path = "model"
-[[sources]]
-name = "app"
-connector = "file"
-options.path = "events.jsonl"
-[[plugins]]
-use = "all_pairs"
-[[plugins]]
-use = "length_match"
-[dataset]
-held_out = 0.3
-"""
+CONFIG = configuration(
+    "[dataset]\nheld_out = 0.3\n", source="app", plugins=["all_pairs", "length_match"]
+)
 
 STATES = [
     EventStatus.VOTE,
