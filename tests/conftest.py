@@ -27,13 +27,13 @@ SLOW_FIXTURES = {
     "followed",
     "fresh_database",
     "load",
-    "model_dir",
     "own_broker",
     "running",
+    "tiny_model",
     "tracking",
 }
 # Here, even a test that asks for none of them does.
-SLOW_FOLDERS = {"end_to_end", "kafka", "registry", "training"}
+SLOW_FOLDERS = {"end_to_end", "forgetting", "http", "kafka", "registry", "training"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -43,6 +43,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folders = set(item.nodeid.partition("::")[0].split("/"))
         if fixtures & SLOW_FIXTURES or folders & SLOW_FOLDERS:
             item.add_marker("slow")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny base model for whoever only reads it; who changes one makes a copy."""
+    from tiny import build_tiny_model
+
+    return build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ import sys
 
 import pytest
 from feedback import feedback
-from tiny import build_tiny_model
 
 from projects import configuration
 
@@ -39,11 +38,6 @@ rater = "user"
 """,
     plugins=["all_pairs", "near_identical"],
 )
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory):
-    return build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture

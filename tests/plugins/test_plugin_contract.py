@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from thumbwheel.config import PluginConfig
 from thumbwheel.conformance import PluginContract
 from thumbwheel.plugin import PLUGINS_GROUP, PluginManager, installed
+
+pytestmark = pytest.mark.slow  # checks run plugins in processes of their own
 
 
 def hooks_of(name):

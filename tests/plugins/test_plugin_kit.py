@@ -19,6 +19,8 @@ from thumbwheel.plugin import PluginManager
 from thumbwheel_plugins.best_worst import BestWorst
 from thumbwheel_plugins.length_match import LengthMatch
 
+pytestmark = pytest.mark.slow  # checks run plugins in processes of their own
+
 HEAD = """\
 import itertools, time
 from typing import Any

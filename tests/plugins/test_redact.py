@@ -336,6 +336,7 @@ def test_nothing_is_fetched(monkeypatch):
     assert redact("a@some-new-name.example.com") == "<EMAIL_ADDRESS>"
 
 
+@pytest.mark.slow
 def test_importing_it_is_cheap():
     """What finds is imported when there is something to find."""
     code = (

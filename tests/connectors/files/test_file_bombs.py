@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+pytestmark = pytest.mark.slow  # each file is read by a process of its own
+
 MEGABYTE = 1 << 20
 SIZE = 200 * MEGABYTE
 

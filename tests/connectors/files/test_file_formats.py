@@ -64,6 +64,7 @@ def test_a_touched_file_is_not_read_again_and_a_rewritten_one_refused(tmp_path, 
         log.close()
 
 
+@pytest.mark.slow
 def test_no_format_needs_pandas(tmp_path):
     """Reading every format, nanoseconds included, does not import pandas or torch."""
     for name, export in FORMATS.items():

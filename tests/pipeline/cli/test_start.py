@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow  # each command line is a process
+
 START = """
 import sys
 from thumbwheel.cli import main

@@ -17,6 +17,8 @@ from thumbwheel.cli.show.store import json_lines, print_dead_letters, print_rows
 from thumbwheel.store import StoredDeadLetter
 from thumbwheel.types import VoteCounts
 
+pytestmark = pytest.mark.slow  # plugins run in a process of their own
+
 CONFIG = configuration()
 HOSTILE = "a\x1b]0;title\x07b"
 SHOWN = "a␛]0;title␇b"

@@ -11,6 +11,8 @@ from thumbwheel.demo.world import World
 from thumbwheel.language_model import AdaptedModel, load_base
 from thumbwheel.types import Prompt
 
+pytestmark = pytest.mark.slow  # it trains
+
 PROMPT: Prompt = [{"role": "user", "content": "What is the capital of France?"}]
 
 

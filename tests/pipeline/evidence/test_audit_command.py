@@ -10,6 +10,8 @@ from thumbwheel.cli.commands.audit import audit_commands
 from thumbwheel.cli.commands.store import store_commands
 from thumbwheel.errors import LimitError
 
+pytestmark = pytest.mark.slow  # plugins run in a process of their own
+
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):

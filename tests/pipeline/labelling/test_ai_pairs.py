@@ -6,7 +6,6 @@ from collections import Counter
 import pytest
 from chat_server import KEY, serving
 from more_pairs import attempt, compared, ingest, make_project, run
-from tiny import build_tiny_model
 
 from thumbwheel.config import load_config
 from thumbwheel.errors import BusyError, ConfigError, DataError, InputError, UnavailableError
@@ -26,8 +25,8 @@ BOTH = Job("k", PROMPT, None, FAILURE_MODES["factual error"])
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    with serving(build_tiny_model(tmp_path_factory.mktemp("model"))) as server:
+def running(tiny_model):
+    with serving(tiny_model) as server:
         yield server
 
 

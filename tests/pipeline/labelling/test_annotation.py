@@ -11,7 +11,6 @@ import pytest
 from chat_server import KEY, serving
 from filled_tasks import FILL, fill_csv, fill_label_studio
 from more_pairs import attempt, compared, ingest, make_project, run
-from tiny import build_tiny_model
 
 from thumbwheel.errors import DataError, InputError, UnavailableError
 from thumbwheel.events import EventParser, from_chat, text_identity
@@ -22,13 +21,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return build_tiny_model(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def running(model):
-    with serving(model) as server:
+def running(tiny_model):
+    with serving(tiny_model) as server:
         yield server
 
 
@@ -55,9 +49,9 @@ def thumbs(n_prompts, answers=2):
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory, model, running):
+def prepared(tmp_path_factory, tiny_model, running):
     folder = tmp_path_factory.mktemp("project")
-    ingest(make_project(folder, model, running.url), list(thumbs(12)))
+    ingest(make_project(folder, tiny_model, running.url), list(thumbs(12)))
     return folder
 
 

@@ -8,7 +8,6 @@ import socket
 
 import pytest
 from chat_server import KEY, ChatServer, serving
-from tiny import build_tiny_model
 
 from thumbwheel.config import EndpointConfig
 from thumbwheel.errors import ConfigError, UnavailableError
@@ -18,8 +17,8 @@ CHAT = [{"role": "user", "content": "a question with a secret in it"}]
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    with serving(build_tiny_model(tmp_path_factory.mktemp("model"))) as server:
+def running(tiny_model):
+    with serving(tiny_model) as server:
         yield server
 
 

@@ -11,7 +11,6 @@ from chat_server import KEY, serving
 from filled_tasks import fill_label_studio
 from more_pairs import EXAMPLE, ingest, make_project, run
 from test_annotation import thumbs
-from tiny import build_tiny_model
 from typer.core import TyperGroup
 
 from thumbwheel.cli.commands.labelling import annotate_commands
@@ -49,13 +48,13 @@ def test_the_tables_of_configuration_are_those_of_the_example():
                 assert value.items() <= example[section].items()
 
 
-def test_the_commands_run(tmp_path, monkeypatch):
+def test_the_commands_run(tmp_path, monkeypatch, tiny_model):
     """Every command on both pages does what the page says, against a real endpoint."""
     monkeypatch.setenv("TINY_KEY", KEY)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.chdir(tmp_path)
-    with serving(build_tiny_model(tmp_path / "model")) as server:
-        config = make_project(tmp_path, tmp_path / "model", server.url)
+    with serving(tiny_model) as server:
+        config = make_project(tmp_path, tiny_model, server.url)
         ingest(config, list(thumbs(5)))
         for line in "".join(blocks(AI_PAIRS, "sh") + blocks(ANNOTATION, "sh")).splitlines():
             words = shlex.split(line, comments=True)

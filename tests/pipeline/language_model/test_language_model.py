@@ -44,18 +44,13 @@ COMPLETIONS = ["Yes.", "", "A much longer answer than the others. " * 3, "☃", 
 
 
 @pytest.fixture(scope="module")
-def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_model(tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture(scope="module")
-def adapter_dir(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Path:
-    return build_tiny_adapter(tmp_path_factory.mktemp("adapter"), model_dir, seed=1)
+def adapter_dir(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    return build_tiny_adapter(tmp_path_factory.mktemp("adapter"), tiny_model, seed=1)
 
 
 @pytest.fixture
-def base(model_dir: Path) -> LoadedBase:
-    return load_base(model_dir)
+def base(tiny_model: Path) -> LoadedBase:
+    return load_base(tiny_model)
 
 
 def adapted(
@@ -132,11 +127,11 @@ UNREADABLE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("case", UNREADABLE)
 def test_an_unusable_directory_is_refused_in_one_line(
-    case: str, model_dir: Path, tmp_path: Path
+    case: str, tiny_model: Path, tmp_path: Path
 ) -> None:
     """Every way a model directory can be wrong or unsafe is named in a single line."""
     damage, message = UNREADABLE[case]
-    directory = Path(shutil.copytree(model_dir, tmp_path / "model"))
+    directory = Path(shutil.copytree(tiny_model, tmp_path / "model"))
     damage(directory)
     with pytest.raises(ModelError) as caught:
         load_base(directory)
@@ -179,21 +174,21 @@ def test_an_unusable_adapter_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_loading_says_nothing(model_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_loading_says_nothing(tiny_model: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """No progress bar and no warning reaches the terminal."""
-    load_base(model_dir)
+    load_base(tiny_model)
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_digest_follows_content(model_dir: Path, tmp_path: Path) -> None:
+def test_the_digest_follows_content(tiny_model: Path, tmp_path: Path) -> None:
     """A copy and a README leave the digest as it is; other weights or another template do not."""
-    copy = Path(shutil.copytree(model_dir, tmp_path / "copy"))
+    copy = Path(shutil.copytree(tiny_model, tmp_path / "copy"))
     (copy / "README.md").write_text("About the model.")
-    assert model_digest(copy) == model_digest(model_dir)
+    assert model_digest(copy) == model_digest(tiny_model)
     (copy / "chat_template.jinja").write_text(CHAT_TEMPLATE + " ")
-    assert model_digest(copy) != model_digest(model_dir)
+    assert model_digest(copy) != model_digest(tiny_model)
     other = build_tiny_model(tmp_path / "other", seed=1)
-    assert model_digest(other) != model_digest(model_dir)
+    assert model_digest(other) != model_digest(tiny_model)
     with pytest.raises(ModelError, match="holds no model"):
         model_digest(tmp_path / "nothing")
 
@@ -270,14 +265,14 @@ def test_the_base_scores_the_same_beside_adapters(base: LoadedBase, adapter_dir:
 
 
 def test_adapters_on_one_base_keep_apart(
-    model_dir: Path, adapter_dir: Path, tmp_path: Path
+    tiny_model: Path, adapter_dir: Path, tmp_path: Path
 ) -> None:
     """Champion and candidate on one base score as each does on a base of its own."""
-    other_dir = build_tiny_adapter(tmp_path / "other", model_dir, seed=2)
-    shared = load_base(model_dir)
+    other_dir = build_tiny_adapter(tmp_path / "other", tiny_model, seed=2)
+    shared = load_base(tiny_model)
     champion, candidate = adapted(shared, adapter_dir), adapted(shared, other_dir)
     for model, directory in ((candidate, other_dir), (champion, adapter_dir)):
-        alone = adapted(load_base(model_dir), directory)
+        alone = adapted(load_base(tiny_model), directory)
         expected = alone.log_probs(PROMPTS, COMPLETIONS)
         assert model.log_probs(PROMPTS, COMPLETIONS) == expected
 
@@ -297,10 +292,10 @@ def test_long_texts_are_cut_as_in_training(base: LoadedBase) -> None:
 
 
 def test_a_template_that_refuses_a_prompt_is_an_input_error(
-    model_dir: Path, tmp_path: Path
+    tiny_model: Path, tmp_path: Path
 ) -> None:
     """A conversation that the chat template does not take is named in one line."""
-    directory = Path(shutil.copytree(model_dir, tmp_path / "model"))
+    directory = Path(shutil.copytree(tiny_model, tmp_path / "model"))
     (directory / "chat_template.jinja").write_text("{{ raise_exception('no system role') }}")
     with pytest.raises(DataError, match=r"refuses a conversation: no system role"):
         adapted(load_base(directory)).log_probs([user("Hi")], ["Yes."])
@@ -323,15 +318,15 @@ SHOW_CALLS = (
 )
 
 
-def with_template(model_dir: Path, directory: Path, template: str) -> LoadedBase:
-    shutil.copytree(model_dir, directory)
+def with_template(tiny_model: Path, directory: Path, template: str) -> LoadedBase:
+    shutil.copytree(tiny_model, directory)
     (directory / "chat_template.jinja").write_text(template)
     return load_base(directory)
 
 
-def test_the_template_sees_tool_calls(model_dir: Path, tmp_path: Path) -> None:
+def test_the_template_sees_tool_calls(tiny_model: Path, tmp_path: Path) -> None:
     """Calls are objects in the message that made them, and absent from the others."""
-    base = with_template(model_dir, tmp_path / "model", SHOW_CALLS)
+    base = with_template(tiny_model, tmp_path / "model", SHOW_CALLS)
     ((prompt, completion),) = encode(base, [TOOL_PROMPT], ["Yes."])
     assert base.tokenizer.decode(prompt) == (
         "<|im_start|>user\nWeather?<|im_end|>\n<|im_start|>assistant\nsky: Rome<|im_end|>\n"
@@ -349,10 +344,10 @@ def test_the_template_sees_tool_calls(model_dir: Path, tmp_path: Path) -> None:
     ],
 )
 def test_a_template_that_cannot_take_tool_calls_is_an_input_error(
-    model_dir: Path, tmp_path: Path, template: str, reason: str
+    tiny_model: Path, tmp_path: Path, template: str, reason: str
 ) -> None:
     """Whatever the template does about them, one line says so."""
-    base = with_template(model_dir, tmp_path / "model", template)
+    base = with_template(tiny_model, tmp_path / "model", template)
     with pytest.raises(DataError, match=reason) as caught:
         adapted(base).log_probs([TOOL_PROMPT], ["Yes."])
     assert "\n" not in str(caught.value)

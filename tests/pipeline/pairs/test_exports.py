@@ -5,7 +5,6 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tiny import build_tiny_model
 
 from thumbwheel.config import DatasetConfig
 from thumbwheel.errors import DataError, InputError
@@ -168,19 +167,19 @@ def test_nothing_held_out_is_exported(tmp_path):
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("dataset", [None, CALL], indirect=True)
-def test_trl_trains_on_exported_pairs(dataset, tmp_path):
+def test_trl_trains_on_exported_pairs(dataset, tiny_model, tmp_path):
     """TRL's own DPOTrainer takes a step on what `load_from_disk` gives, tool calls or not."""
     from datasets import load_from_disk
     from trl import DPOConfig, DPOTrainer
 
     export(preference_splits(dataset), tmp_path / "out", "datasets")
-    result = one_step(DPOTrainer, DPOConfig, load_from_disk(tmp_path / "out"), tmp_path)
+    result = one_step(DPOTrainer, DPOConfig, load_from_disk(tmp_path / "out"), tiny_model, tmp_path)
     assert result.training_loss == pytest.approx(0.693, abs=0.01)
 
 
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_trl_trains_on_exported_votes(tmp_path):
+def test_trl_trains_on_exported_votes(tiny_model, tmp_path):
     """TRL's own KTOTrainer takes a step on single answers."""
     from datasets import load_from_disk
     from trl.trainer import KTOConfig, KTOTrainer
@@ -189,14 +188,13 @@ def test_trl_trains_on_exported_votes(tmp_path):
     export({"train": unpaired_votes(rated(*rows), 0.5)}, tmp_path / "out", "datasets")
     exported = load_from_disk(tmp_path / "out")
     assert sorted(exported["train"]["label"]) == [False] * 4 + [True] * 4
-    result = one_step(KTOTrainer, KTOConfig, exported, tmp_path)
+    result = one_step(KTOTrainer, KTOConfig, exported, tiny_model, tmp_path)
     assert result.training_loss > 0
 
 
-def one_step(trainer, config, exported, path):
+def one_step(trainer, config, exported, base, path):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    base = build_tiny_model(path / "model")
     arguments = config(
         output_dir=str(path / "run"),
         max_steps=1,

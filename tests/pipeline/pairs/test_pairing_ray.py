@@ -17,6 +17,8 @@ from thumbwheel.plugin import PluginManager
 from thumbwheel.tables import COMPARISONS, RATED
 from thumbwheel.types import Prompt
 
+pytestmark = pytest.mark.slow  # Ray's tasks are processes
+
 MINE = """
 import pyarrow as pa
 from pydantic.dataclasses import dataclass

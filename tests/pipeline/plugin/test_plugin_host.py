@@ -19,6 +19,8 @@ from thumbwheel.plugin import PluginManager
 from thumbwheel.plugin.host import IsolatedPlugins
 from thumbwheel.tables import COMPARISONS, EVENTS, PAIRS, RATED
 
+pytestmark = pytest.mark.slow  # the host is a process
+
 HEAD = """\
 import ctypes, os, re, subprocess, sys, time
 import pyarrow as pa

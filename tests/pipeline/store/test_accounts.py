@@ -217,6 +217,7 @@ def test_corrections_may_decide_nothing(store, tmp_path):
     assert (counted.state, counted.fate, counted.n_events) == ("uncompared", None, 2)
 
 
+@pytest.mark.slow
 def test_an_owner_tells_the_same_over_http(store, tmp_path):
     """A served store tells accounts and states as the file does, and refuses what is no Arrow."""
     answer = event(event_id="a/b ?", generation_id="g", rater_id="r", score=1)

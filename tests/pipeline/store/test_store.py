@@ -215,6 +215,7 @@ def _hold(path, ready, done):
         done.wait(60)
 
 
+@pytest.mark.slow
 def test_a_held_store_is_one_clear_error(tmp_path):
     """While another process holds the file, opening it says so."""
     context = multiprocessing.get_context("spawn")

@@ -13,7 +13,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tiny import build_tiny_model
 
 from thumbwheel import tables
 from thumbwheel.config import DatasetConfig, EvaluationConfig, TrainingConfig
@@ -57,15 +56,10 @@ def write_pairs(path: Path, pairs: Sequence[tuple[str, str, str]]) -> Path:
 PAIRS = [(f"Question {n}?", f"Please, {n}.", f"No {n}!") for n in range(24)]
 
 
-@pytest.fixture(scope="module")
-def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_model(tmp_path_factory.mktemp("base"))
-
-
 @pytest.fixture
-def job(model_dir: Path, tmp_path: Path) -> TrainJob:
+def job(tiny_model: Path, tmp_path: Path) -> TrainJob:
     dataset = write_pairs(tmp_path / "train.parquet", PAIRS)
-    return TrainJob(model_dir, dataset, tmp_path / "run", CONFIG)
+    return TrainJob(tiny_model, dataset, tmp_path / "run", CONFIG)
 
 
 def reconfigured(job: TrainJob, **changes: object) -> TrainJob:
@@ -261,11 +255,13 @@ def test_divergence_in_the_last_step_is_seen(job: TrainJob) -> None:
     assert list(job.out_dir.iterdir()) == []
 
 
-def test_a_base_with_an_infinite_weight_is_not_trained(job: TrainJob, tmp_path: Path) -> None:
+def test_a_base_with_an_infinite_weight_is_not_trained(
+    job: TrainJob, tiny_model: Path, tmp_path: Path
+) -> None:
     """A broken base shows at the first step."""
     from safetensors.torch import load_file, save_file
 
-    broken = build_tiny_model(tmp_path / "broken")
+    broken = Path(shutil.copytree(tiny_model, tmp_path / "broken"))
     tensors = load_file(broken / "model.safetensors")
     tensors["model.norm.weight"][0] = math.inf
     save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
@@ -306,13 +302,15 @@ def write_tool_pairs(path: Path) -> Path:
     return write_dataset(pairs, votes, path, DatasetConfig(), Provenance()).path / "train.parquet"
 
 
-def test_training_sees_the_tool_calls_that_evaluation_sees(model_dir: Path, tmp_path: Path) -> None:
+def test_training_sees_the_tool_calls_that_evaluation_sees(
+    tiny_model: Path, tmp_path: Path
+) -> None:
     """From a dataset's file TRL makes the token ids that `encode` makes of the pairs."""
     from datasets import Dataset
 
     from thumbwheel.training.trainer import Trainer, lora_config, trainer_arguments
 
-    directory = Path(shutil.copytree(model_dir, tmp_path / "model"))
+    directory = Path(shutil.copytree(tiny_model, tmp_path / "model"))
     (directory / "chat_template.jinja").write_text(
         "{% for m in messages %}{{ m.role }}: {{ m.content }}{% if 'tool_calls' in m %}"
         "{{ m.tool_calls[0].function.arguments['at'] }}{% endif %}<|im_end|>{% endfor %}"
@@ -383,9 +381,11 @@ def test_unusable_pairs_are_named(job: TrainJob) -> None:
         train(job)
 
 
-def test_a_template_that_refuses_a_pair_is_an_input_error(job: TrainJob, tmp_path: Path) -> None:
+def test_a_template_that_refuses_a_pair_is_an_input_error(
+    job: TrainJob, tiny_model: Path, tmp_path: Path
+) -> None:
     """A conversation that the chat template does not take is named in one line."""
-    strict = build_tiny_model(tmp_path / "strict")
+    strict = Path(shutil.copytree(tiny_model, tmp_path / "strict"))
     (strict / "chat_template.jinja").write_text("{{ raise_exception('roles must alternate') }}")
     with pytest.raises(DataError, match="refuses a pair: roles must alternate"):
         train(TrainJob(strict, job.dataset, job.out_dir, job.config))
