@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 help:  ## say what there is
 	@echo "make demo     install, then turn the wheel once on a planted world (about a minute)"
 	@echo "make test     install, then style, types, layers and every test"
-	@echo "make quick    only the tests that need no broker, server or model (about a minute, no lint)"
+	@echo "make quick    only the tests that need no broker, server, processes or model (about 90 seconds, no lint)"
 	@echo "make lint     style, types, layers"
 	@echo "make format   format the code"
 	@echo "make clean    remove the environment and the demo"

@@ -133,6 +133,7 @@ def test_nothing_is_stored_behind_a_batch_that_failed(run, tmp_path):
     assert counts.received == counts.stored == 8
 
 
+@pytest.mark.slow
 def test_large_batches_are_parsed_in_workers_and_survive_their_death():
     """A worker is used, has ended with the block, and one that is killed loses no batch."""
     raws = [b'{"event_id": "%d", "prompt": "p", "completion": "c"}' % n for n in range(2000)]

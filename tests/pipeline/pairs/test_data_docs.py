@@ -71,6 +71,7 @@ def run(*arguments):
     assert stop.value.code == 0, arguments
 
 
+@pytest.mark.slow
 def test_every_example_runs(project, capfd):
     """The page's commands run one after the other, and its Python on what they have written."""
     lines = [line for block in blocks("") for line in block.splitlines()]
@@ -95,6 +96,7 @@ def test_every_example_runs(project, capfd):
     assert not exported & {prompt[0]["content"] for prompt in held_out}
 
 
+@pytest.mark.slow
 def test_the_tables_name_what_is_there(project):
     """Files and columns of a dataset are those on disk; what is lost when received is counted."""
     dataset = project / "home" / "cycles" / "c0ffee" / "dataset"

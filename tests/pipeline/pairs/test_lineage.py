@@ -130,6 +130,7 @@ def run(*arguments):
     return stop.value.code, out.getvalue()
 
 
+@pytest.mark.slow
 def test_traces(home):
     """A pair leads to its events, an event to its pairs, and a digest to its dataset."""
     (of_pair,) = find_traces(Layout(home), PAIR)
@@ -149,6 +150,7 @@ def test_traces(home):
         assert find_traces(Layout(home), unknown) == []
 
 
+@pytest.mark.slow
 def test_explain_names_datasets(home, monkeypatch):
     """`explain` tells the dataset, the cycle and the model version that a pair or event went to."""
     monkeypatch.setenv("COLUMNS", "120")

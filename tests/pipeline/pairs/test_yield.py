@@ -63,6 +63,7 @@ def lost(stage):
     return {loss.fate for loss in stage.losses if loss.n_events > 0}
 
 
+@pytest.mark.slow
 def test_the_planted_traffic_adds_up(run, tmp_path):
     """Of the demo's events with all their mishaps, every one is counted exactly once."""
     n_lines = write_events(tmp_path / "events.jsonl", WorldOptions(seed=1))
@@ -161,6 +162,7 @@ def test_one_sentence(state, fate, told):
     assert (sentence.count("."), "None" in sentence) == (1, False)
 
 
+@pytest.mark.slow
 def test_explain(run, tmp_path):
     """Events, unreadable records and pairs are explained from the store as it is."""
     events = [

@@ -205,7 +205,7 @@ def test_a_run_killed_before_its_adapter_was_in_place_trains_no_more(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", fail)
+        patch.setattr(Path, "replace", fail)
         with pytest.raises(KeyboardInterrupt):
             train(job)
     steps: list[int] = []
