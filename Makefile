@@ -20,8 +20,9 @@ demo: $(VENV)/.installed
 
 test: check
 
-# A worker that has run out of tests takes some of the other's.
-PYTEST := $(BIN)/pytest -n 2 --dist worksteal --durations=20
+# A worker that has run out of tests takes some of another's. A third of the time is waiting for
+# others, so three workers keep two cores busy.
+PYTEST := $(BIN)/pytest -n 3 --dist worksteal --durations=20
 
 check: lint
 	@$(PYTEST)
