@@ -11,6 +11,8 @@ from pydantic import NonNegativeInt, TypeAdapter, ValidationError
 from thumbwheel.errors import PluginError
 
 __all__ = [
+    "ANSWERS",
+    "COMPARED",
     "COMPARISONS",
     "COUNTS_KEY",
     "DEAD_LETTERS",
@@ -19,6 +21,7 @@ __all__ = [
     "METRICS",
     "PAIRS",
     "PROPOSED",
+    "PREFERENCES",
     "RATED",
     "REASONS",
     "VOTES",
@@ -140,6 +143,34 @@ REASONS = pa.schema([("pair_id", pa.string()), ("reason", pa.string())])
 METRICS = pa.schema([("metric", pa.string()), ("prompt_id", pa.string()), ("value", pa.float64())])
 """`evaluate_model` gives this: one value per metric and prompt. The engine turns the values into
 paired estimates, so a plugin never computes an interval itself."""
+
+
+ANSWERS = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("prompt", MESSAGES),
+        ("draw", pa.int64()),
+        ("answer", pa.string()),
+        ("finished", pa.bool_()),
+    ]
+)
+"""What a model under evaluation answered: `draw` counts the answers to one prompt, from 0 up;
+`finished` is false where an answer was cut off at the longest length."""
+
+COMPARED = pa.schema(
+    [
+        ("comparison_id", pa.string()),
+        ("prompt_id", pa.string()),
+        ("prompt", MESSAGES),
+        ("first", pa.string()),
+        ("second", pa.string()),
+    ]
+)
+"""`judge_answers` takes this: two answers to a prompt, in an order that tells nothing."""
+
+PREFERENCES = pa.schema([("comparison_id", pa.string()), ("preference", pa.float64())])
+"""`judge_answers` gives this: 1 where the first answer is better, 0 where the second is, 0.5 for a
+tie, null where the judge cannot tell."""
 
 
 def counts_of(table: pa.Table, who: str) -> dict[str, int]:

@@ -1,8 +1,8 @@
 """The sections about feedback: where it comes from, whose votes count, which pairs are made."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from thumbwheel.config.section import Name, Section
 
@@ -160,11 +160,28 @@ class EndpointConfig(Section):
 
 
 class DatasetConfig(Section):
-    """What becomes of the pairs."""
+    """What becomes of the pairs.
+
+    Attributes:
+        held_out: Share of prompts that are held out: on them a candidate is judged.
+        judge: Share of prompts whose votes teach the judge, and never the candidate.
+        max_train_pairs: Pairs to train on, at most.
+        max_eval_pairs: Pairs held out, at most.
+    """
 
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    judge: Annotated[float, Field(ge=0, lt=1)] = 0.2
     max_train_pairs: Annotated[int, Field(ge=1)] | None = None
     max_eval_pairs: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _some_to_train_on(self) -> Self:
+        if self.held_out + self.judge >= 1:
+            raise ValueError(
+                f"`held_out` and `judge` leave nothing to train on: {self.held_out:g} and "
+                f"{self.judge:g} add up to 1 or more"
+            )
+        return self
 
 
 class StoreConfig(Section):

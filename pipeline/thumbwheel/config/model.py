@@ -10,6 +10,7 @@ __all__ = [
     "EvaluationConfig",
     "GateConfig",
     "Guard",
+    "JudgeConfig",
     "MLflowConfig",
     "ModelConfig",
     "TrainingConfig",
@@ -62,8 +63,19 @@ class TrainingConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """How the models are measured on held-out prompts."""
+    """How the models are measured on prompts that no training run has seen.
 
+    Attributes:
+        answers: Answers of each model to each prompt; None takes as many as the guards need.
+        max_generations: Prompts that are answered, at most.
+        max_new_tokens: An answer that is longer is cut off.
+        out_of_distribution: A JSONL file of prompts that are unlike the app's, one `{"prompt":
+            ...}` a line; a few of the project's own are asked too.
+        confidence: Coverage of every interval that is shown.
+    """
+
+    answers: Annotated[int, Field(ge=1, le=64)] | None = None
+    out_of_distribution: ConfigPath | None = None
     batch_size: Annotated[int, Field(ge=1)] = 8
     max_generations: Annotated[int, Field(ge=1)] = 200
     max_new_tokens: Annotated[int, Field(ge=1)] = 256
@@ -99,10 +111,44 @@ class Guard(Section):
         return self
 
 
+class JudgeConfig(Section):
+    """Who says which of two answers is better.
+
+    Attributes:
+        use: `vote_model` (learns from the votes, offline), `endpoint` (asks a model behind
+            `[endpoint]`), `people`, or the name of a plugin with `judge_answers`.
+        licence: It may decide only where the lower end of its accuracy on held-out pairs is above
+            this.
+        rubric: What makes an answer better, for `endpoint` and `people`.
+    """
+
+    use: str = "vote_model"
+    licence: Annotated[float, Field(ge=0.5, lt=1)] = 0.55
+    rubric: str = (
+        "Prefer the answer that its reader would rather have got: right, to the point, complete, "
+        "and in a fitting tone. Length by itself is no merit."
+    )
+
+
 class GateConfig(Section):
-    """What a candidate must show to be promoted."""
+    """What a candidate must show to be promoted.
+
+    Attributes:
+        min_prompts: Held-out prompts, at least.
+        improve: Metrics that must be better than the champion's.
+        guards: Metrics that may not get worse by more than a margin.
+        gain: The gain in the first metric of `improve` that is worth finding: a cycle that would
+            miss it more often than not does not look at the held-out prompts.
+        tests_per_year: How often a candidate is to be tested.
+        false_promotions: Share of years in which a candidate that is no better may be promoted.
+        max_looks: A prompt that was looked at so often is held out no longer.
+    """
 
     min_prompts: Annotated[int, Field(ge=2)] = 50
+    gain: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    tests_per_year: Annotated[int, Field(ge=1)] = 52
+    false_promotions: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    max_looks: Annotated[int, Field(ge=1)] = 52
     improve: list[MetricName] = ["preference_accuracy"]
     guards: list[Guard] = [
         Guard(metric="distinct_2", max_drop=0.1),

@@ -24,6 +24,7 @@ from thumbwheel.config.feedback import (
 from thumbwheel.config.model import (
     EvaluationConfig,
     GateConfig,
+    JudgeConfig,
     MLflowConfig,
     ModelConfig,
     TrainingConfig,
@@ -51,6 +52,7 @@ class Config(Section):
     dataset: DatasetConfig = DatasetConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    judges: list[JudgeConfig] = Field([JudgeConfig()], min_length=1)
     gate: GateConfig = GateConfig()
     mlflow: MLflowConfig = MLflowConfig()
     store: StoreConfig = StoreConfig()

@@ -18,12 +18,15 @@ from thumbwheel.types.evidence import (
     Decision,
     Estimate,
     EvalReport,
+    Licence,
+    Metric,
     MetricReport,
     Regression,
     RuleResult,
     Sample,
+    Verdict,
 )
-from thumbwheel.types.models import LanguageModel, LogProb
+from thumbwheel.types.models import Answer, LanguageModel, LogProb
 from thumbwheel.types.preferences import PreferenceDataset, PreferencePair, RatedCompletion
 from thumbwheel.types.reports import (
     CycleReport,
@@ -48,6 +51,7 @@ from thumbwheel.types.sources import (
 from thumbwheel.types.watching import Observer
 
 __all__ = [
+    "Answer",
     "Batch",
     "Connector",
     "CycleReport",
@@ -60,8 +64,10 @@ __all__ = [
     "ForgettingConnector",
     "Lag",
     "LanguageModel",
+    "Licence",
     "LogProb",
     "Message",
+    "Metric",
     "MetricReport",
     "Observer",
     "PluginInfo",
@@ -78,5 +84,6 @@ __all__ = [
     "Sample",
     "SourceCounts",
     "TrainingReport",
+    "Verdict",
     "VoteCounts",
 ]

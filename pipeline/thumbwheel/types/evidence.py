@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
 
 from thumbwheel.types.chat import Prompt
 
@@ -10,11 +12,42 @@ __all__ = [
     "Decision",
     "Estimate",
     "EvalReport",
+    "Licence",
+    "Metric",
     "MetricReport",
     "Regression",
     "RuleResult",
     "Sample",
+    "Verdict",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a metric is, told once: evaluation, gate, pages and docs read it here.
+
+    Attributes:
+        name: As the gate's rules name it.
+        meaning: What it measures, as the continuation of "NAME is ...".
+        better: Which way is better; `neither` where a change in either way may be bad.
+        unit: Of its values, such as `share of prompts`, `nats per token`, `characters`.
+    """
+
+    name: str
+    meaning: str
+    better: Literal["higher", "lower", "neither"]
+    unit: str = ""
+
+
+class Verdict(StrEnum):
+    """What the evidence says of a candidate; only the first promotes."""
+
+    BETTER = "better"
+    NOT_BETTER = "not better"
+    WORSE = "worse"
+    NOT_ENOUGH_EVIDENCE = "not enough evidence"
+    HARMFUL = "harmful"
+    """A guard saw that something other than the preference got worse, or may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +58,29 @@ class Estimate:
     low: float
     high: float
     n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Licence:
+    """Whether a judge may decide: how well it agrees with people on pairs it did not learn from.
+
+    Attributes:
+        judge: The judge's name.
+        accuracy: Share of pairs whose chosen side it prefers, ties half, each weighted by how sure
+            its votes are; `n` counts clusters of prompts.
+        threshold: What the interval's lower end must exceed.
+        ceiling: The accuracy that a perfect judge would be seen to have, since votes are noisy.
+        granted: Whether it may decide.
+        pairs_needed: About how many pairs of its own part it would take, where it may not and more
+            would do; None where it may, or cannot be told.
+    """
+
+    judge: str
+    accuracy: Estimate
+    threshold: float
+    ceiling: float
+    granted: bool
+    pairs_needed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
