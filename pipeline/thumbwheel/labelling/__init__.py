@@ -2,6 +2,5 @@
 
 - `people`: people rank answers in tools of their own.
 - `model`: a model writes the side that a prompt lacks.
-- `endpoint`: an OpenAI-compatible endpoint, asked for answers.
 - `judgements`: the events that both become.
 """

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from thumbwheel.cli.commands.labelling import annotate_commands
 from thumbwheel.config import EndpointConfig, load_config
-from thumbwheel.labelling.endpoint import client, transport
+from thumbwheel.endpoint import client, transport
 from thumbwheel.labelling.model import FAILURE_MODES, asking, writing
 from thumbwheel.labelling.people import sample
 from thumbwheel.store import production

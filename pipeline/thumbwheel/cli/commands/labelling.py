@@ -154,7 +154,7 @@ def write_pairs(
     """
     from thumbwheel.cli.show.labelling import print_jobs, print_source, print_written
     from thumbwheel.cli.show.progress import StageDisplay
-    from thumbwheel.labelling.endpoint import Endpoint
+    from thumbwheel.endpoint import Endpoint
     from thumbwheel.labelling.model import find_modes, one_sided_jobs, prompts_of_file, read_written
     from thumbwheel.labelling.model import write_pairs as run
 
@@ -195,7 +195,7 @@ def _endpoint_config(settings: "Config") -> "EndpointConfig":
 
 
 def _writer(settings: "Config", endpoint: "EndpointConfig | None", stack: ExitStack) -> "Writer":
-    from thumbwheel.labelling.endpoint import Endpoint
+    from thumbwheel.endpoint import Endpoint
     from thumbwheel.labelling.people import EndpointWriter, ModelWriter
 
     if endpoint is not None:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from thumbwheel.cli.show.tables import make_table, printable
 from thumbwheel.config import Config, EndpointConfig, SourceConfig
-from thumbwheel.labelling.endpoint import Usage, usd
+from thumbwheel.endpoint import Usage, usd
 from thumbwheel.labelling.model import Job, WritingReport, estimate_job
 from thumbwheel.labelling.people import Drawn, Estimated, Imported, Made
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from thumbwheel.endpoint import estimate_tokens
 from thumbwheel.events import to_chat
-from thumbwheel.labelling.endpoint import estimate_tokens
 from thumbwheel.labelling.model.jobs import Job
 
 __all__ = ["Sides", "UnusableError", "estimate_job", "make_request", "read_sides"]

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from thumbwheel.endpoint import Endpoint, RequestFailedError
 from thumbwheel.events import text_identity
-from thumbwheel.labelling.endpoint import Endpoint, RequestFailedError
 from thumbwheel.labelling.judgements import event_line, generation_event, judgement_events
 from thumbwheel.labelling.model.asking import (
     Sides,

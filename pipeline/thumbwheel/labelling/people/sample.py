@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from thumbwheel.config import VotePolicy
+from thumbwheel.endpoint import estimate_tokens
 from thumbwheel.errors import DataError
 from thumbwheel.events import text_identity
-from thumbwheel.labelling.endpoint import estimate_tokens
 from thumbwheel.labelling.people.coverage import cover
 from thumbwheel.labelling.people.tasks import Answer, Task, make_task, normal, shown_prompt
 from thumbwheel.labelling.people.writers import Draw, Writer

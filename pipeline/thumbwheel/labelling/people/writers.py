@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from thumbwheel.config import Config
+from thumbwheel.endpoint import Endpoint, RequestFailedError
 from thumbwheel.events import to_chat
-from thumbwheel.labelling.endpoint import Endpoint, RequestFailedError
 from thumbwheel.types import Prompt
 
 __all__ = ["Draw", "EndpointWriter", "ModelWriter", "Writer", "Written"]

@@ -9,7 +9,7 @@ the run. What is sent and what comes back is never logged, nor part of an error.
 - `reply`: the answer in a body, or why there is none.
 """
 
-from thumbwheel.labelling.endpoint.client import Endpoint, Usage, estimate_tokens, usd
-from thumbwheel.labelling.endpoint.reply import Reply, RequestFailedError
+from thumbwheel.endpoint.client import Endpoint, Usage, estimate_tokens, usd
+from thumbwheel.endpoint.reply import Reply, RequestFailedError
 
 __all__ = ["Endpoint", "Reply", "RequestFailedError", "Usage", "estimate_tokens", "usd"]

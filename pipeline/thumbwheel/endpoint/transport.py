@@ -12,8 +12,8 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util import Retry
 
 from thumbwheel.config import EndpointConfig
+from thumbwheel.endpoint.reply import RequestFailedError
 from thumbwheel.errors import ConfigError, UnavailableError
-from thumbwheel.labelling.endpoint.reply import RequestFailedError
 
 __all__ = ["Transport"]
 

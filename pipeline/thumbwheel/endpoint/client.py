@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 from thumbwheel.config import EndpointConfig
+from thumbwheel.endpoint.reply import Reply, RequestFailedError, read_problem, read_reply
 from thumbwheel.errors import UnavailableError
-from thumbwheel.labelling.endpoint.reply import Reply, RequestFailedError, read_problem, read_reply
 
 __all__ = ["Endpoint", "Usage", "estimate_tokens", "usd"]
 
@@ -54,9 +54,7 @@ class Endpoint:
     """
 
     def __init__(self, config: EndpointConfig) -> None:
-        from thumbwheel.labelling.endpoint.transport import (
-            Transport,
-        )  # what it imports takes a moment
+        from thumbwheel.endpoint.transport import Transport  # what it imports takes a moment
 
         self.config = config
         self._transport = Transport(config)

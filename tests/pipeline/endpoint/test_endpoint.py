@@ -10,8 +10,8 @@ import pytest
 from chat_server import KEY, ChatServer, serving
 
 from thumbwheel.config import EndpointConfig
+from thumbwheel.endpoint import Endpoint, RequestFailedError, estimate_tokens, transport
 from thumbwheel.errors import ConfigError, UnavailableError
-from thumbwheel.labelling.endpoint import Endpoint, RequestFailedError, estimate_tokens, transport
 
 CHAT = [{"role": "user", "content": "a question with a secret in it"}]
 
