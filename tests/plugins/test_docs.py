@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from fake_models import FakeModel
 
 from thumbwheel.config import PluginConfig, SourceConfig, load_config
 from thumbwheel.conformance.checks import checks_of
@@ -139,14 +140,9 @@ def test_the_comparisons_rule_takes_clear_choices(followed, rated):
 def test_the_metric_on_the_page(followed, pairs):
     """The metric has one value per prompt."""
 
-    class Model:
-        name = "candidate"
-
+    class Model(FakeModel):
         def generate(self, prompts):
             return ["Yes." for _ in prompts]
-
-        def log_probs(self, prompts, completions):
-            raise AssertionError("the metric only looks at answers")
 
     folder, _ = followed
     plugins = PluginManager([PluginConfig(use="rules/ends_properly.py:EndsProperly")], folder)

@@ -2,7 +2,8 @@
 
 - `loading`: a base model from a local directory, safely and in silence.
 - `encoding`: the token ids of prompts and completions.
-- `adapted`: the base under one of its adapters, scoring and sampling completions.
+- `adapted`: the base under one of its adapters, scoring, embedding and sampling completions.
+- `forward`: one batch of token ids through the model.
 - `sampling`: a random stream for each text.
 
 torch, transformers and peft are imported only when a model is loaded.

@@ -3,25 +3,22 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
 
 from thumbwheel.config import EvaluationConfig
 from thumbwheel.language_model.encoding import encode, encode_prompts
+from thumbwheel.language_model.forward import Batches, Ids, read, sample
 from thumbwheel.language_model.loading import LoadedBase
-from thumbwheel.types import LogProb, Prompt
-
-if TYPE_CHECKING:
-    import torch
+from thumbwheel.types import Answer, LogProb, Prompt
 
 __all__ = ["AdaptedModel"]
 
 Progress = Callable[[int, int], None]
 """Called with how many are done and how many there are."""
-
-_MAX_LOGITS = 2**27
-"""Logits held at once when scoring: half a GiB in float32."""
 
 
 class AdaptedModel:
@@ -59,8 +56,9 @@ class AdaptedModel:
         self._max_length = min(max_length, base.context_length)
         self._progress = progress or (lambda done, total: None)
         self._scores: dict[tuple[str, str], LogProb] = {}
-        self._samples: dict[tuple[str, int], str] = {}
-        self._n_truncated = 0
+        self._embeddings: dict[tuple[str, str], npt.NDArray[np.float32]] = {}
+        self._answers: dict[tuple[str, int], Answer] = {}
+        self._truncated: set[tuple[str, str]] = set()
 
     @property
     def name(self) -> str:
@@ -69,8 +67,8 @@ class AdaptedModel:
 
     @property
     def n_truncated(self) -> int:
-        """How many of the texts scored so far were longer than `max_length` and were cut."""
-        return self._n_truncated
+        """How many of the texts read so far were longer than `max_length` and were cut."""
+        return len(self._truncated)
 
     def log_probs(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Sequence[LogProb]:
         """Score each completion behind its prompt, end-of-turn included.
@@ -90,32 +88,40 @@ class AdaptedModel:
         Raises:
             DataError: The chat template refuses a prompt.
         """
-        keys = [
-            (_key(prompt), completion)
-            for prompt, completion in zip(prompts, completions, strict=True)
-        ]
-        new = {key: row for row, key in enumerate(keys) if key not in self._scores}
-        encoded = encode(
-            self._base,
-            [prompts[row] for row in new.values()],
-            [completions[row] for row in new.values()],
-        )
-        rows = [(key, *self._fit(*tokens)) for key, tokens in zip(new, encoded, strict=True)]
-        done = 0
-        for batch in self._batches(rows):
-            scores = self._score([(prompt, completion) for _, prompt, completion in batch])
-            self._scores.update(zip((key for key, _, _ in batch), scores, strict=True))
-            done += len(batch)
-            self._progress(done, len(rows))
-        return [self._scores[key] for key in keys]
+        return [self._scores[key] for key in self._read(prompts, completions)]
+
+    def embed(
+        self, prompts: Sequence[Prompt], completions: Sequence[str]
+    ) -> npt.NDArray[np.float32]:
+        """Return what the model makes of each completion behind its prompt, for a linear judge.
+
+        With h(l, t) the hidden state of layer l at token t, L the last layer (behind the final
+        norm) and C the completion's tokens, those that `log_probs` scores: the embedding is
+        [mean over C of h(L - 1, t); mean over C of h(L, t); h(L, last token of C)].
+
+        The same pass scores the completions: `log_probs` of the same texts costs nothing later.
+
+        Args:
+            prompts: n prompts.
+            completions: n completions, one for each prompt; cut as in `log_probs`.
+
+        Returns:
+            Float32, shape (n, 3 * hidden size).
+
+        Raises:
+            DataError: The chat template refuses a prompt.
+        """
+        keys = self._read(prompts, completions, with_embeddings=True)
+        hidden: int = self._base.model.config.get_text_config().hidden_size
+        embeddings = np.empty((len(keys), 3 * hidden), np.float32)
+        for row, key in enumerate(keys):
+            embeddings[row] = self._embeddings[key]
+        return embeddings
 
     def generate(self, prompts: Sequence[Prompt]) -> Sequence[str]:
-        """Sample one completion per prompt, with the configured sampling and seed.
+        """Sample one completion per prompt: the texts of `answers`.
 
-        Each text is drawn from random numbers of its own, seeded by the configured seed and the
-        prompt: it does not depend on torch's generator, which is left alone, nor on the other
-        prompts, and two models asked the same draw from the same numbers, which narrows their
-        difference. A prompt that is listed again gets another sample.
+        A prompt that is listed again gets its next draw.
 
         Args:
             prompts: n prompts. Of one that leaves no room in the model's context, the end is kept.
@@ -127,12 +133,81 @@ class AdaptedModel:
             DataError: The chat template refuses a prompt.
         """
         seen: Counter[str] = Counter()
-        keys = []
+        draws = []
         for prompt in prompts:
             key = _key(prompt)
-            keys.append((key, seen[key]))
+            draws.append(seen[key])
             seen[key] += 1
-        new = {key: row for row, key in enumerate(keys) if key not in self._samples}
+        return [answer.text for answer in self._draw(prompts, draws)]
+
+    def answers(
+        self, prompts: Sequence[Prompt], n: int, *, first: int = 0
+    ) -> Sequence[Sequence[Answer]]:
+        """Sample `n` completions per prompt: the draws `first` to `first + n - 1` of each.
+
+        Each draw has random numbers of its own, seeded by the configured seed, the prompt and the
+        draw's number: it does not depend on torch's generator, which is left alone, nor on the
+        other prompts and draws, and two models asked the same draw from the same numbers, which
+        narrows their difference. A prompt that is listed again gets the same answers again.
+
+        Args:
+            prompts: Prompts. Of one that leaves no room in the model's context, the end is kept.
+            n: Draws of each prompt.
+            first: The number of the first of them, counted from 0.
+
+        Returns:
+            For each prompt its draws in order, as texts without special tokens; `finished` where
+            a token that ends the turn came within `max_new_tokens`.
+
+        Raises:
+            DataError: The chat template refuses a prompt.
+        """
+        draws = range(first, first + n)
+        answers = self._draw([p for p in prompts for _ in draws], [*draws] * len(prompts))
+        return [answers[start * n : (start + 1) * n] for start in range(len(prompts))]
+
+    def _read(
+        self,
+        prompts: Sequence[Prompt],
+        completions: Sequence[str],
+        *,
+        with_embeddings: bool = False,
+    ) -> list[tuple[str, str]]:
+        """Have each text scored, and embedded where asked for; return their keys."""
+        known = self._embeddings if with_embeddings else self._scores
+        keys = [
+            (_key(prompt), completion)
+            for prompt, completion in zip(prompts, completions, strict=True)
+        ]
+        new = {key: row for row, key in enumerate(keys) if key not in known}
+        encoded = encode(
+            self._base,
+            [prompts[row] for row in new.values()],
+            [completions[row] for row in new.values()],
+        )
+        rows = [(key, self._fit(key, *ids)) for key, ids in zip(new, encoded, strict=True)]
+        batches = Batches(self._base, self._settings.batch_size, with_embeddings=with_embeddings)
+        done = 0
+        for batch in batches.of(rows, lambda row: row[1]):
+            scores, embeddings = read(
+                self._base,
+                self._adapter,
+                [ids for _, ids in batch],
+                with_embeddings=with_embeddings,
+            )
+            for row, (key, _) in enumerate(batch):
+                # What was told once stays as it is: another batch gives the last bits otherwise.
+                self._scores.setdefault(key, scores[row])
+                if embeddings is not None:
+                    self._embeddings[key] = embeddings[row]
+            done += len(batch)
+            self._progress(done, len(rows))
+        return keys
+
+    def _draw(self, prompts: Sequence[Prompt], draws: Sequence[int]) -> list[Answer]:
+        """Return the answer to each prompt that is the draw of that number."""
+        keys = [(_key(prompt), draw) for prompt, draw in zip(prompts, draws, strict=True)]
+        new = {key: row for row, key in enumerate(keys) if key not in self._answers}
         room = max(1, self._base.context_length - self._settings.max_new_tokens)
         encoded = encode_prompts(self._base, [prompts[row] for row in new.values()])
         rows = sorted(
@@ -141,119 +216,30 @@ class AdaptedModel:
         )
         for start in range(0, len(rows), self._settings.batch_size):
             batch = rows[start : start + self._settings.batch_size]
-            texts = self._sample([ids for _, ids in batch], [self._seed(key) for key, _ in batch])
-            self._samples.update(zip((key for key, _ in batch), texts, strict=True))
+            answers = sample(
+                self._base,
+                self._adapter,
+                [ids for _, ids in batch],
+                [self._seed(*key) for key, _ in batch],
+                self._settings,
+            )
+            self._answers.update(zip((key for key, _ in batch), answers, strict=True))
             self._progress(start + len(batch), len(rows))
-        return [self._samples[key] for key in keys]
+        return [self._answers[key] for key in keys]
 
-    def _fit(self, prompt: list[int], completion: list[int]) -> tuple[list[int], list[int]]:
+    def _fit(self, key: tuple[str, str], prompt: list[int], completion: list[int]) -> Ids:
         excess = len(prompt) + len(completion) - self._max_length
         if excess <= 0:
-            return prompt, completion
-        self._n_truncated += 1
+            return Ids(prompt, completion)
+        self._truncated.add(key)
         if len(prompt) < self._max_length:
-            return prompt, completion[: self._max_length - len(prompt)]
+            return Ids(prompt, completion[: self._max_length - len(prompt)])
         completion = completion[: self._max_length // 2]
-        return prompt[len(completion) - self._max_length :], completion
+        return Ids(prompt[len(completion) - self._max_length :], completion)
 
-    def _batches(
-        self, rows: list[tuple[tuple[str, str], list[int], list[int]]]
-    ) -> Iterator[list[tuple[tuple[str, str], list[int], list[int]]]]:
-        # Longest first: a batch that does not fit into memory fails at once. Neighbours are of
-        # about one length, so that little is padding.
-        rows = sorted(rows, key=lambda row: len(row[1]) + len(row[2]), reverse=True)
-        vocabulary: int = self._base.model.config.get_text_config().vocab_size
-        batch: list[tuple[tuple[str, str], list[int], list[int]]] = []
-        for row in rows:
-            larger = [*batch, row]
-            if batch and (
-                len(larger) > self._settings.batch_size
-                or len(larger) * _n_logits(larger) * vocabulary > _MAX_LOGITS
-            ):
-                yield batch
-                larger = [row]
-            batch = larger
-        if batch:
-            yield batch
-
-    def _score(self, rows: list[tuple[list[int], list[int]]]) -> list[LogProb]:
-        import torch
-
-        input_ids, attention_mask = self._pad([p + c for p, c in rows], side="right")
-        width = input_ids.shape[1]
-        # The model's own forward applies its scaling or soft-capping of logits; `logits_to_keep`
-        # spares it the positions of the prompts.
-        n_kept = width - min(len(prompt) for prompt, _ in rows) + 1
-        with torch.inference_mode(), self._base.using(self._adapter) as model:
-            logits = model(
-                input_ids=input_ids,
-                attention_mask=attention_mask,
-                logits_to_keep=n_kept,
-                use_cache=False,
-            ).logits
-            totals = []
-            for row, (prompt, completion) in enumerate(rows):
-                # The token at position t is predicted by the logits at t - 1.
-                start = len(prompt) - 1 - (width - n_kept)
-                predictions = logits[row, start : start + len(completion)].float()
-                targets = input_ids[row, len(prompt) : len(prompt) + len(completion)]
-                chosen = predictions.gather(-1, targets[:, None])[:, 0]
-                # Sums of hundreds of terms keep their digits in float64.
-                per_token = chosen.double() - predictions.logsumexp(-1).double()
-                totals.append(per_token.sum().item())
-        return [
-            LogProb(total, len(completion))
-            for total, (_, completion) in zip(totals, rows, strict=True)
-        ]
-
-    def _sample(self, prompts: list[list[int]], seeds: list[int]) -> list[str]:
-        import torch
-        from transformers import GenerationConfig, LogitsProcessorList
-
-        from thumbwheel.language_model.sampling import GumbelSampler
-
-        input_ids, attention_mask = self._pad(prompts, side="left")
-        with torch.inference_mode(), self._base.using(self._adapter) as model:
-            tokens = model.generate(
-                input_ids=input_ids,
-                attention_mask=attention_mask,
-                generation_config=GenerationConfig(
-                    max_new_tokens=self._settings.max_new_tokens,
-                    # The most likely token after the sampler's noise is a sample.
-                    do_sample=False,
-                    eos_token_id=self._base.stop_ids,
-                    pad_token_id=self._base.tokenizer.pad_token_id,
-                ),
-                logits_processor=LogitsProcessorList(
-                    [GumbelSampler(seeds, self._settings.temperature, self._settings.top_p)]
-                ),
-            )
-        texts: list[str] = self._base.tokenizer.batch_decode(
-            tokens[:, input_ids.shape[1] :], skip_special_tokens=True
-        )
-        return texts
-
-    def _pad(self, rows: list[list[int]], side: str) -> tuple["torch.Tensor", "torch.Tensor"]:
-        import torch
-
-        width = max(map(len, rows))
-        ids = torch.full((len(rows), width), self._base.tokenizer.pad_token_id)
-        mask = torch.zeros((len(rows), width), dtype=torch.long)
-        for row, tokens in enumerate(rows):
-            where = slice(len(tokens)) if side == "right" else slice(width - len(tokens), width)
-            ids[row, where] = torch.tensor(tokens)
-            mask[row, where] = 1
-        return ids.to(self._base.device), mask.to(self._base.device)
-
-    def _seed(self, key: tuple[str, int]) -> int:
-        text = f"{self._settings.seed} {key[1]} {key[0]}"
+    def _seed(self, prompt: str, draw: int) -> int:
+        text = f"{self._settings.seed} {draw} {prompt}"
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest())
-
-
-def _n_logits(rows: Sequence[tuple[object, list[int], list[int]]]) -> int:
-    """Return at how many positions each row of a batch needs logits, the padding included."""
-    width = max(len(prompt) + len(completion) for _, prompt, completion in rows)
-    return width - min(len(prompt) for _, prompt, _ in rows) + 1
 
 
 def _key(prompt: Prompt) -> str:

@@ -1,6 +1,6 @@
 """Sampling with a random stream for each text, by the Gumbel-max trick.
 
-Imports torch: only `AdaptedModel.generate` imports this module.
+Imports torch: only `forward.sample` imports this module.
 """
 
 from collections.abc import Sequence

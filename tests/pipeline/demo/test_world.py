@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from fake_models import FakeModel
 
 from thumbwheel.demo.facts import FACTS, Fact
 from thumbwheel.demo.judge import WorldJudge
@@ -15,7 +16,7 @@ from thumbwheel.demo.world import Vote, World, WorldOptions, is_polite, is_right
 from thumbwheel.errors import DataError, InputError
 from thumbwheel.events import EventParser, MalformedRecordError
 from thumbwheel.tables import METRICS, PAIRS, conform
-from thumbwheel.types import LogProb, Prompt
+from thumbwheel.types import Prompt
 
 
 def votes_of(**options: float) -> list[Vote]:
@@ -302,16 +303,11 @@ def test_some_votes_come_before_their_answer(tmp_path: Path) -> None:
     assert 10 < kinds["early"] < 0.02 * kinds["late"]
 
 
-class Parrot:
+class Parrot(FakeModel):
     """A language model that gives every prompt the answer it was taught."""
-
-    name = "candidate"
 
     def __init__(self, taught: dict[str, str]) -> None:
         self._taught = taught
-
-    def log_probs(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Sequence[LogProb]:
-        raise AssertionError("the judge looks at answers, not at likelihoods")
 
     def generate(self, prompts: Sequence[Prompt]) -> Sequence[str]:
         return [self._taught[prompt[0]["content"]] for prompt in prompts]

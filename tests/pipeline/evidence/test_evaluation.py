@@ -5,6 +5,7 @@ from random import Random
 
 import pyarrow as pa
 import pytest
+from fake_models import FakeModel
 
 from thumbwheel.config import EvaluationConfig, GateConfig, PluginConfig
 from thumbwheel.errors import DataError, PluginError
@@ -33,7 +34,7 @@ WORDS = [
 ]
 
 
-class KnownModel:
+class KnownModel(FakeModel):
     """A language model whose scores and answers are plain functions of the text."""
 
     def __init__(self, name, score, answer):

@@ -8,7 +8,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tiny import CHAT_TEMPLATE, build_tiny_adapter, build_tiny_model
 
 from thumbwheel.config import EvaluationConfig
@@ -247,7 +249,7 @@ def test_the_logits_in_memory_are_bounded(
     sizes: list[int] = []
     hook = base.model.lm_head.register_forward_hook(lambda *a: sizes.append(a[2].numel()))
     budget = 150 * base.model.config.vocab_size
-    monkeypatch.setattr("thumbwheel.language_model.adapted._MAX_LOGITS", budget)
+    monkeypatch.setattr("thumbwheel.language_model.forward._MAX_NUMBERS", budget)
     adapted(base, batch_size=6).log_probs(PROMPTS, COMPLETIONS)
     hook.remove()
     assert len(sizes) > 1
@@ -370,6 +372,68 @@ def test_progress_counts_up_to_the_whole(base: LoadedBase) -> None:
     assert len(seen) == 2
 
 
+# --- embedding -----------------------------------------------------------------------------------
+
+
+def reference_embedding(base: LoadedBase, prompt: Prompt, completion: str) -> NDArray[np.float32]:
+    """Embed one completion the plain way: one sequence, layer by layer, no padding."""
+    import torch
+
+    ((before, ids),) = encode(base, [prompt], [completion])
+    layers: list[torch.Tensor] = []
+    model = base.model.model
+    hooks = [
+        module.register_forward_hook(
+            lambda *call: layers.append(call[2][0] if isinstance(call[2], tuple) else call[2])
+        )
+        for module in (model.layers[-2], model.norm)
+    ]
+    with torch.no_grad():
+        base.model(torch.tensor([before + ids], device=base.device))
+    for hook in hooks:
+        hook.remove()
+    earlier, last = (
+        layer.reshape(len(before + ids), -1)[len(before) :].float() for layer in layers
+    )
+    embedding: NDArray[np.float32] = (
+        torch.cat([earlier.mean(0), last.mean(0), last[-1]]).cpu().numpy()
+    )
+    return embedding
+
+
+def test_embeddings_equal_a_plain_computation(base: LoadedBase, adapter_dir: Path) -> None:
+    """Whatever the batch, means over the completion alone, and its last token; an adapter counts."""
+    together = adapted(base, batch_size=6).embed(PROMPTS, COMPLETIONS)
+    assert together.shape == (6, 3 * base.model.config.hidden_size)
+    assert together.dtype == np.float32
+    expected = [reference_embedding(base, *text) for text in zip(PROMPTS, COMPLETIONS, strict=True)]
+    assert together == pytest.approx(np.stack(expected), abs=1e-4)
+    alone = adapted(base, batch_size=1).embed(PROMPTS, COMPLETIONS)
+    assert together == pytest.approx(alone, abs=1e-4)
+    other = adapted(base, adapter_dir).embed(PROMPTS, COMPLETIONS)
+    assert np.abs(other - together).max(1).min() > 0.01
+
+
+def test_no_texts_have_no_embeddings(base: LoadedBase) -> None:
+    """The shape is that of any other number of texts."""
+    assert adapted(base).embed([], []).shape == (0, 3 * base.model.config.hidden_size)
+
+
+def test_what_is_embedded_is_scored(base: LoadedBase) -> None:
+    """Embedding gives the scores on the way, and one that was told before does not change."""
+    model = adapted(base)
+    before = model.log_probs(PROMPTS[:2], COMPLETIONS[:2])
+    model.embed(PROMPTS, COMPLETIONS)
+    calls: list[object] = []
+    hook = base.model.register_forward_hook(lambda *call: calls.append(call))
+    scores = model.log_probs(PROMPTS, COMPLETIONS)
+    hook.remove()
+    assert not calls
+    assert scores[:2] == before
+    fresh = adapted(base).log_probs(PROMPTS, COMPLETIONS)
+    assert [s.total for s in scores] == close([s.total for s in fresh])
+
+
 # --- sampling ------------------------------------------------------------------------------------
 
 
@@ -402,6 +466,70 @@ def test_seeds_and_repetitions_give_other_samples(base: LoadedBase) -> None:
         base, "base", settings=SETTINGS.model_copy(update={"seed": 1}), max_length=500
     )
     assert all(a != b for a, b in zip(other.generate(PROMPTS), first, strict=True))
+
+
+def test_answers_are_the_draws_of_each_prompt(base: LoadedBase) -> None:
+    """Draws are numbered, whatever was asked before, beside it and in one batch with it."""
+    prompts = PROMPTS[:5]
+    model = adapted(base)
+    answers = model.answers(prompts, 3)
+    assert [len(draws) for draws in answers] == [3] * 5
+    assert all(len({answer.text for answer in draws}) == 3 for draws in answers)
+    assert [draws[0].text for draws in answers] == adapted(base).generate(prompts)
+    again = adapted(base).generate([*prompts[::-1], *prompts])[5:]
+    assert again == [draws[1].text for draws in answers]
+    later = adapted(base, batch_size=2).answers(prompts[::-1], 2, first=1)[::-1]
+    assert [list(draws) for draws in later] == [draws[1:] for draws in answers]
+    assert model.answers([], 3) == []
+
+
+def test_no_draw_is_generated_twice(base: LoadedBase) -> None:
+    """What `generate` drew is what `answers` gives, without another pass; a repeated prompt too."""
+    model = adapted(base)
+    texts = model.generate([PROMPTS[0], PROMPTS[1], PROMPTS[0]])
+    calls: list[object] = []
+    hook = base.model.register_forward_hook(lambda *call: calls.append(call))
+    first, second, third = model.answers([PROMPTS[0], PROMPTS[1], PROMPTS[0]], 1)
+    assert not calls
+    assert [first[0].text, second[0].text] == texts[:2]
+    assert third == first
+    assert model.answers([PROMPTS[0]], 1, first=1)[0][0].text == texts[2]
+    hook.remove()
+    assert not calls
+
+
+@pytest.mark.parametrize("pad_is_a_stop", [False, True])
+def test_an_answer_is_finished_when_a_stop_token_came(
+    base: LoadedBase, pad_is_a_stop: bool
+) -> None:
+    """Any of the stop tokens ends an answer, the last place included; padding behind is none."""
+    import torch
+
+    letter = base.tokenizer.convert_tokens_to_ids("a")
+    base.stop_ids = [*base.stop_ids, letter]
+    if pad_is_a_stop:
+        base.tokenizer.pad_token = base.tokenizer.eos_token
+    # What each row says next, by how many tokens it has said: each row finishes elsewhere.
+    say = base.tokenizer.convert_tokens_to_ids
+    scripts = ["bbba", "bbbbb", "b" * 11 + "a", "b" * 12, "a"]
+    said = 0
+
+    def script(module: object, inputs: object, logits: torch.Tensor) -> torch.Tensor:
+        nonlocal said
+        logits = torch.full_like(logits, -1e4)
+        for row, text in enumerate(scripts):
+            token = say(text[said]) if said < len(text) else base.tokenizer.eos_token_id
+            logits[row, -1, token] = 1e4
+        said += 1
+        return logits
+
+    hook = base.model.lm_head.register_forward_hook(script)
+    model = adapted(base, batch_size=5)
+    prompts = [user(sign * 3) for sign in "vwxyz"]
+    answers = [draws[0] for draws in model.answers(prompts, 1)]
+    hook.remove()
+    assert [answer.finished for answer in answers] == [True, True, True, False, True]
+    assert [answer.text for answer in answers] == scripts
 
 
 def test_samples_hold_no_special_tokens_and_stop(base: LoadedBase) -> None:
