@@ -1,7 +1,6 @@
 """Evaluation: the same measurements of candidate, champion and base on held-out prompts.
 
-Every metric is one value per prompt, so that all intervals and differences come from the same
-paired bootstrap over prompts.
+Every metric is one value per prompt, so that all intervals and differences are paired by prompt.
 """
 
 import re
@@ -95,7 +94,6 @@ def evaluate(
             name,
             {model: measured[name] for model, measured in values.items()},
             confidence=config.confidence,
-            seed=config.seed,
         )
         for name in values["candidate"]
     }

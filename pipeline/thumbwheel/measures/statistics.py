@@ -1,76 +1,113 @@
-"""Intervals by the bootstrap over prompts, and the paired randomisation test."""
+"""Intervals that hold where prompts come in clusters of near-duplicates.
 
-from collections.abc import Mapping
+Prompts that say the same thing are answered alike, well or badly: they are one observation more
+than several. So every interval here counts clusters. All are closed formulas: no resampling, no
+seed. `benchmarks/coverage.py` shows how often they hold the truth.
+"""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
+from thumbwheel.measures.sign_flip import sign_flip_test
 from thumbwheel.types import Estimate, MetricReport
 
-__all__ = ["estimate", "luck", "paired_report"]
+__all__ = [
+    "cluster_estimate",
+    "excess",
+    "paired_report",
+]
 
-_RESAMPLES = 9999
+Array = npt.NDArray[np.float64]
+
+_EQUAL = 1e-9
+"""Cluster means that are closer are one value: they were summed in another order."""
 
 
-def estimate(values: npt.ArrayLike, *, confidence: float, seed: int) -> Estimate:
-    """Return the mean of one value per prompt, with its BCa bootstrap interval.
+def cluster_estimate(
+    values: npt.ArrayLike,
+    clusters: Sequence[Hashable] | npt.NDArray[np.generic] | None = None,
+    *,
+    confidence: float,
+    weights: npt.ArrayLike | None = None,
+    bounds: tuple[float, float] | None = None,
+) -> Estimate:
+    """Return the mean of one value per prompt, with an interval that counts clusters.
 
-    BCa is Efron's bias-corrected and accelerated interval (Efron 1987, JASA 82:171-185), as scipy
-    computes it, from 9,999 resamples of prompts.
+    The interval is the widest of three, end by end:
+
+    - Student's t with the jackknife over clusters (CR3; MacKinnon, Nielsen and Webb 2023, Journal
+      of Econometrics 232:272-299, eq. 18), whose degrees of freedom are Kish's effective number of
+      clusters (Survey Sampling, 1965, section 11.7) less one;
+    - the same, corrected for skewness (Johnson 1978, JASA 73:536-544, eq. 2.7), which moves the end
+      on the side of the long tail;
+    - where at least half of the clusters have one and the same value, as with rates near 0 and
+      ties: Wilson's intervals (1927, JASA 22:209-212) of how many clusters lie above and below it,
+      put together as Zou and Donner do (2008, Statistics in Medicine 27:1693-1702). So 100 good
+      answers do not show that there are no bad ones: what was not seen in 100 clusters may be the
+      case in 3.7% of them, and is then as far away as `bounds` allow.
 
     Args:
         values: One value per prompt, shape (n,). A NaN makes the whole estimate NaN.
+        clusters: The cluster of each prompt; None where each prompt is its own.
         confidence: Coverage of the interval, such as 0.95.
-        seed: The same seed and values give the same interval.
+        weights: What each prompt counts in the mean, at least 0; None where all count the same.
+        bounds: The least and the largest value there can be. Without them equal values have a point
+            as interval: nothing says how far another value may lie.
     """
     sample = np.asarray(values, dtype=np.float64)
     n = len(sample)
-    if n == 0 or not np.all(np.isfinite(sample)):
-        return Estimate(float("nan"), float("nan"), float("nan"), n)
-    mean = float(np.mean(sample))
-    if np.ptp(sample) == 0:
-        return Estimate(mean, mean, mean, n)
-    interval = stats.bootstrap(
-        (sample,),
-        np.mean,
-        n_resamples=_RESAMPLES,
-        confidence_level=confidence,
-        batch=256,
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return Estimate(mean, float(interval.low), float(interval.high), n)
+    weight = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
+    if n == 0 or not np.all(np.isfinite(sample)) or not (0 < weight.sum() < math.inf):
+        return Estimate(math.nan, math.nan, math.nan, n)
+    share, means = _by_cluster(sample, weight / weight.sum(), clusters)
+    mean = float(share @ means)
+    effective = 1 / float(share @ share)
+    ends = [_t_interval(share, means, mean, effective, confidence)]
+    ends.append(_rare_interval(share, means, mean, effective, confidence, bounds))
+    low = min(low for low, _ in ends)
+    high = max(high for _, high in ends)
+    if bounds is not None:
+        low, high = max(low, min(bounds[0], mean)), min(high, max(bounds[1], mean))
+    return Estimate(mean, low, high, n)
 
 
-def luck(differences: npt.ArrayLike, *, seed: int) -> float:
-    """Return the one-sided p-value of the paired randomisation test.
+def excess(
+    candidate: npt.ArrayLike,
+    champion: npt.ArrayLike,
+    clusters: Sequence[Hashable] | npt.NDArray[np.generic] | None = None,
+    *,
+    margin: float,
+    confidence: float,
+    bounds: tuple[float, float] | None = None,
+) -> Estimate:
+    """Return by how much the candidate's mean is beyond the champion's plus a relative margin.
 
-    Where two models are equal, each prompt's difference could as well have the other sign. The
-    p-value is the share of random signs whose mean is as large or larger (Fisher 1935, The Design
-    of Experiments; Dror et al. 2018, "The Hitchhiker's Guide to Testing Statistical Significance in
-    Natural Language Processing"), with 9,999 draws, or all there are. It is exact where the
-    bootstrap's interval is not: when few prompts differ, the interval lies above zero by luck twice
-    as often as it says.
+    That is candidate - champion - margin x |champion's mean|, paired by prompt, so that the
+    champion's mean is estimated and not taken as known (Laster and Johnson 2003, Statistics in
+    Medicine 22:187-200). A rise of at most 25% is shown where the high end with `margin=0.25` is
+    at most 0, a drop of at most 25% where the low end with `margin=-0.25` is at least 0.
 
     Args:
-        differences: One per prompt, candidate minus champion, shape (n,). A NaN makes it NaN.
-        seed: The same seed and values give the same p-value.
+        candidate: One value per prompt, shape (n,).
+        champion: The champion's values of the same prompts.
+        clusters: As in `cluster_estimate`.
+        margin: The relative margin, above zero for a rise and below for a drop.
+        confidence: Coverage of the interval.
+        bounds: The least and the largest value that a metric can have.
     """
-    sample = np.asarray(differences, dtype=np.float64)
-    if not np.all(np.isfinite(sample)):
-        return float("nan")
-    # Zeros say nothing; two of them are kept because the test asks for two values at least.
-    changed = np.append(sample[sample != 0], [0.0, 0.0])
-    test = stats.permutation_test(
-        (changed,),
-        np.sum,
-        permutation_type="samples",
-        alternative="greater",
-        n_resamples=_RESAMPLES,
-        batch=256,
-        rng=np.random.default_rng(seed),
-    )
-    return float(test.pvalue)
+    theirs = np.asarray(champion, dtype=np.float64)
+    sign = 1.0 if not len(theirs) or float(np.mean(theirs)) >= 0 else -1.0
+    factor = 1 + margin * sign
+    around = None
+    if bounds is not None:
+        corners = [each - factor * other for each in bounds for other in bounds]
+        around = (min(corners), max(corners))
+    beyond = np.asarray(candidate, dtype=np.float64) - factor * theirs
+    return cluster_estimate(beyond, clusters, confidence=confidence, bounds=around)
 
 
 def paired_report(
@@ -78,7 +115,8 @@ def paired_report(
     values: Mapping[str, Mapping[str, float]],
     *,
     confidence: float,
-    seed: int,
+    clusters: Mapping[str, Hashable] | None = None,
+    bounds: tuple[float, float] | None = None,
 ) -> MetricReport:
     """Compare the models on the prompts that all of them were measured on.
 
@@ -90,23 +128,102 @@ def paired_report(
         values: By model (`champion`, `candidate`, and `base` unless it is the champion), one value
             per prompt id.
         confidence: Coverage of the intervals.
-        seed: Seed of the resampling.
+        clusters: The cluster of each prompt id; None where each prompt is its own.
+        bounds: The least and the largest value that the metric can have.
     """
     prompts = sorted(set.intersection(*(set(by_prompt) for by_prompt in values.values())))
+    groups = None if clusters is None else [clusters[prompt] for prompt in prompts]
     samples = {
         model: np.array([by_prompt[prompt] for prompt in prompts], dtype=np.float64)
         for model, by_prompt in values.items()
     }
     estimates = {
-        model: estimate(sample, confidence=confidence, seed=seed)
+        model: cluster_estimate(sample, groups, confidence=confidence, bounds=bounds)
         for model, sample in samples.items()
     }
     difference = samples["candidate"] - samples["champion"]
+    width = None if bounds is None else bounds[1] - bounds[0]
     return MetricReport(
         name,
         champion=estimates["champion"],
         candidate=estimates["candidate"],
-        difference=estimate(difference, confidence=confidence, seed=seed),
-        p_value=luck(difference, seed=seed),
+        difference=cluster_estimate(
+            difference,
+            groups,
+            confidence=confidence,
+            bounds=None if width is None else (-width, width),
+        ),
+        p_value=sign_flip_test(difference, groups),
         base=estimates.get("base"),
     )
+
+
+def _by_cluster(
+    values: Array, share: Array, clusters: Sequence[Hashable] | npt.NDArray[np.generic] | None
+) -> tuple[Array, Array]:
+    """Return each cluster's share of the weight, and its mean; clusters without weight are out."""
+    shares, means = share, values
+    if clusters is not None:
+        _, index = np.unique(np.asarray(clusters), return_inverse=True)
+        shares = np.bincount(index, weights=share).astype(np.float64)
+        means = np.bincount(index, weights=share * values) / np.where(shares > 0, shares, 1)
+    return shares[shares > 0], means[shares > 0]
+
+
+def _t_interval(
+    share: Array, means: Array, mean: float, effective: float, confidence: float
+) -> tuple[float, float]:
+    """Return the hull of the t interval and its correction for skewness."""
+    if len(share) < 2:  # one cluster says nothing of the spread between clusters
+        return mean, mean
+    # What the mean moves by when a cluster is left out.
+    moved = share * (means - mean) / (1 - share)
+    if not np.any(np.abs(moved) > _EQUAL * max(1.0, abs(mean)) * share):
+        return mean, mean
+    square = float(moved @ moved)
+    error = math.sqrt(square * (len(share) - 1) / len(share))
+    skew = float(np.sum(moved**3)) / square**1.5
+    reach = float(special.stdtrit(max(effective - 1, 1.0), (1 + confidence) / 2))
+    tail = skew * (1 + 2 * reach**2) / 6
+    return mean - error * (reach + max(-tail, 0.0)), mean + error * (reach + max(tail, 0.0))
+
+
+def _rare_interval(
+    share: Array,
+    means: Array,
+    mean: float,
+    effective: float,
+    confidence: float,
+    bounds: tuple[float, float] | None,
+) -> tuple[float, float]:
+    """Return the interval for values of which at least half are the same; elsewhere a point."""
+    ordered = np.sort(means)
+    # What at least half of the values are is also their median.
+    usual = float(ordered[len(ordered) // 2])
+    beyond = means - usual
+    near = _EQUAL * max(1.0, abs(usual))
+    above, below = beyond > near, beyond < -near
+    if 2 * int(np.sum(above | below)) > len(means):
+        return mean, mean
+    up, down = float(share[above].sum()), float(share[below].sum())
+    rise = float(share[above] @ beyond[above]) / up if up else 0.0
+    drop = -float(share[below] @ beyond[below]) / down if down else 0.0
+    if bounds is not None:
+        rise = rise or max(bounds[1] - usual, 0.0)
+        drop = drop or max(usual - bounds[0], 0.0)
+    else:
+        rise, drop = rise or drop, drop or rise
+    up_low, up_high = _wilson(up, effective, confidence)
+    down_low, down_high = _wilson(down, effective, confidence)
+    return (
+        mean - math.hypot((up - up_low) * rise, (down_high - down) * drop),
+        mean + math.hypot((up_high - up) * rise, (down - down_low) * drop),
+    )
+
+
+def _wilson(rate: float, n: float, confidence: float) -> tuple[float, float]:
+    reach = float(special.ndtri((1 + confidence) / 2))
+    shrunk = 1 + reach**2 / n
+    middle = (rate + reach**2 / (2 * n)) / shrunk
+    half = reach / shrunk * math.sqrt(rate * (1 - rate) / n + reach**2 / (4 * n**2))
+    return max(middle - half, 0.0), min(middle + half, 1.0)

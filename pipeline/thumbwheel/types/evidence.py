@@ -52,7 +52,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean over `n` prompts with its bootstrap confidence interval [low, high]."""
+    """A mean over `n` prompts with its confidence interval [low, high]."""
 
     value: float
     low: float
@@ -88,8 +88,8 @@ class MetricReport:
     """One metric of the three models, and the paired difference candidate - champion.
 
     `p_value` is the chance that the candidate does so well, or better, if the two models are
-    equal: see `statistics.luck`. Reports of earlier versions have none, which is NaN here. The base
-    is None only when it is the champion.
+    equal: see `measures.sign_flip`. Reports of earlier versions have none, which is NaN here. The
+    base is None only when it is the champion.
     """
 
     name: str

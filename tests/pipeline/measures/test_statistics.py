@@ -1,58 +1,128 @@
-"""Intervals from the bootstrap over prompts."""
+"""Intervals that count clusters of prompts."""
 
 import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from thumbwheel.measures.statistics import estimate, luck, paired_report
+from thumbwheel.measures.statistics import cluster_estimate, excess, paired_report
 
-
-def test_intervals_cover_at_their_level():
-    """95% intervals of a skewed mean hold the truth about as often as they say."""
-    rng = np.random.default_rng(1)
-    covered = 0
-    for trial in range(200):
-        interval = estimate(rng.exponential(1.0, 60), confidence=0.95, seed=trial)
-        covered += interval.low <= 1.0 <= interval.high
-    assert 175 <= covered <= 199
+numbers = st.lists(st.integers(-40, 40).map(lambda n: n / 8), min_size=2, max_size=40)
 
 
-def test_luck_is_not_taken_for_skill_when_few_prompts_differ():
-    """Of equal models 2.5% pass at .025; the bootstrap's interval lets twice as many through."""
-    rng = np.random.default_rng(3)
-    trials = [
-        (rng.random(60) < 0.1) * rng.choice([1.0, 0.5, 0.25], 60) * rng.choice([-1, 1], 60)
-        for _ in range(400)
-    ]
-    lucky = [luck(differences, seed=0) <= 0.025 for differences in trials]
-    above = [estimate(d, confidence=0.95, seed=0).low > 0 for d in trials if d.any()]
-    assert np.mean(lucky) <= 0.025 < 0.04 < np.mean(above)
+def interval(values, clusters=None, **options):
+    return cluster_estimate(values, clusters, confidence=0.95, **options)
+
+
+def copies(sample, n):
+    """Each value n times, in a cluster of its own."""
+    return np.repeat(sample, n), np.repeat(np.arange(len(sample)), n)
 
 
 @pytest.mark.parametrize(
-    ("differences", "p_value"),
+    ("draw", "truth", "least"),
     [
-        ([0.0, 0.0], 1),
-        ([0.0, 2.0], 0.5),
-        ([1.0, 1.0, 1.0, 0.0], 1 / 8),
-        ([1.0, 1.0, -1.0], 1 / 2),
-        ([-1.0], 1),
-        ([1.0] * 10, 1 / 1024),
+        (lambda rng: rng.exponential(1.0, 60), 1.0, 0.92),
+        (lambda rng: rng.normal(0.0, 1.0, 60), 0.0, 0.94),
+        (lambda rng: np.where(rng.random(60) < 0.75, 0.0, rng.normal(0, 1, 60)), 0.0, 0.92),
+        (lambda rng: (rng.random(60) < 0.02).astype(float), 0.02, 0.94),
+        (lambda rng: (rng.random(60) < 0.97).astype(float), 0.97, 0.94),
     ],
+    ids=["skewed", "normal", "ties", "rare", "nearly all"],
 )
-def test_luck_counts_the_signs(differences, p_value):
-    """With few prompts, every choice of signs is looked at."""
-    assert luck(differences, seed=0) == pytest.approx(p_value)
-    assert math.isnan(luck([*differences, math.nan], seed=0))
+def test_intervals_cover_at_their_level(draw, truth, least):
+    """95% intervals hold the truth about as often as they say, each prompt being there twice."""
+    rng = np.random.default_rng(1)
+    found = [interval(*copies(draw(rng), 2), bounds=(-5, 60)) for _ in range(1000)]
+    assert least <= np.mean([each.low <= truth <= each.high for each in found])
 
 
-def test_constant_and_missing_values():
-    """Constant values have a point as interval; a NaN or no value at all gives NaN."""
-    same = estimate([1.0] * 5, confidence=0.95, seed=0)
-    assert (same.value, same.low, same.high, same.n) == (1, 1, 1, 5)
-    assert math.isnan(estimate([1.0, math.nan], confidence=0.95, seed=0).low)
-    assert math.isnan(estimate([], confidence=0.95, seed=0).value)
+def test_copies_of_a_prompt_are_no_evidence():
+    """Asking everything five times over changes nothing where the copies are one cluster."""
+    sample = np.random.default_rng(0).normal(0, 1, 40)
+    once, often = interval(sample), interval(*copies(sample, 5))
+    assert (often.low, often.high) == pytest.approx((once.low, once.high))
+    assert (once.n, often.n) == (40, 200)
+    naive = interval(copies(sample, 5)[0])
+    assert naive.high - naive.low < 0.5 * (often.high - often.low)
+
+
+def test_what_was_not_seen_may_be_there():
+    """A hundred good answers leave room for 3.7% bad ones; without bounds there is no telling."""
+    good = interval([0.0] * 100, bounds=(0, 1))
+    assert (good.value, good.low) == (0, 0)
+    assert good.high == pytest.approx(0.037, abs=0.0005)
+    unchanged = interval([0.0] * 100, bounds=(-1, 1))
+    assert unchanged.low == -unchanged.high == pytest.approx(-good.high)
+    alike = interval([0.0] * 100, [index % 10 for index in range(100)], bounds=(0, 1))
+    assert alike.high == pytest.approx(0.278, abs=0.001)
+    assert interval([3.0] * 5) == cluster_estimate([3.0] * 5, confidence=0.5)
+
+
+@given(numbers, st.floats(-3, 3), st.floats(0.1, 5))
+def test_moved_and_scaled_values(values, by, factor):
+    """An interval moves and grows with its values, and turns over with their sign."""
+    one = interval(values)
+    moved = interval(np.array(values) * factor + by)
+    assert (moved.low, moved.high) == pytest.approx(
+        (one.low * factor + by, one.high * factor + by), abs=1e-6
+    )
+    turned = interval(-np.array(values))
+    assert (turned.low, turned.high) == pytest.approx((-one.high, -one.low), abs=1e-9)
+
+
+@given(numbers, st.randoms())
+def test_order_and_names_do_not_matter(values, random):
+    """Prompts in another order, and clusters of other names, give the same interval."""
+    clusters = [index // 3 for index in range(len(values))]
+    order = list(range(len(values)))
+    random.shuffle(order)
+    one = interval(values, clusters)
+    other = interval([values[at] for at in order], [f"c{clusters[at]}" for at in order])
+    assert (other.value, other.low, other.high) == pytest.approx(
+        (one.value, one.low, one.high), abs=1e-9
+    )
+
+
+def test_weights_count_as_copies():
+    """A prompt of weight two counts like two prompts of one cluster; of weight zero, not at all."""
+    values = [0.0, 1.0, 0.5, 9.0]
+    weighted = interval(values, weights=[2, 1, 1, 0])
+    copied = interval([0.0, 0.0, 1.0, 0.5], [0, 0, 1, 2])
+    assert (weighted.value, weighted.low, weighted.high) == pytest.approx(
+        (copied.value, copied.low, copied.high)
+    )
+
+
+def test_missing_values():
+    """A NaN or no value at all gives NaN."""
+    assert math.isnan(interval([1.0, math.nan]).low)
+    assert math.isnan(interval([]).value)
+
+
+def test_a_relative_margin_knows_that_the_champion_was_measured_too():
+    """At the margin itself it is exceeded in 2.5% of samples; taken as known, in many more."""
+    rng = np.random.default_rng(2)
+    paired, fixed = [], []
+    for _ in range(1000):
+        champion = rng.normal(100, 60, 80)
+        candidate = 1.25 * (champion + rng.normal(0, 5, 80))
+        paired.append(excess(candidate, champion, margin=0.25, confidence=0.95).high <= 0)
+        fixed.append(interval(candidate - champion).high <= 0.25 * champion.mean())
+    assert 0.015 <= np.mean(paired) <= 0.035
+    assert np.mean(fixed) < 0.002
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_relative_drop_and_a_negative_metric(sign):
+    """A margin is a share of the size of the champion's mean, above it or below."""
+    champion = sign * np.array([10.0, 12.0, 8.0, 10.0] * 5)
+    same = excess(champion, champion, margin=0.1, confidence=0.95)
+    lower = excess(champion, champion, margin=-0.1, confidence=0.95)
+    assert (same.value, lower.value) == pytest.approx((-1, 1))
+    assert same.high < 0 < lower.low
 
 
 def test_pairing_removes_the_spread_between_prompts():
@@ -61,17 +131,19 @@ def test_pairing_removes_the_spread_between_prompts():
     difficulty = rng.normal(0, 10, 80)
     champion = {str(i): float(v) for i, v in enumerate(difficulty)}
     candidate = {key: v + 0.1 + float(rng.normal(0, 0.05)) for key, v in champion.items()}
-    report = paired_report(
-        "m", {"champion": champion, "candidate": candidate}, confidence=0.95, seed=0
-    )
+    report = paired_report("m", {"champion": champion, "candidate": candidate}, confidence=0.95)
     assert 0 < report.difference.low < 0.1 < report.difference.high
+    assert report.p_value < 1e-7
     assert report.champion.high - report.champion.low > 1
+    one = dict.fromkeys(champion, "the same cluster")
+    values = {"champion": champion, "candidate": candidate}
+    assert paired_report("m", values, confidence=0.95, clusters=one).p_value == 0.5
 
 
 def test_only_shared_prompts_are_compared():
     """A prompt that one model was not measured on is left out."""
     values = {"champion": {"a": 0.0, "b": 0.0}, "candidate": {"b": 1.0, "c": 5.0}}
-    report = paired_report("m", values, confidence=0.95, seed=0)
+    report = paired_report("m", values, confidence=0.95)
     assert report.difference.n == 1
     assert report.difference.value == pytest.approx(1)
     assert report.base is None
