@@ -3,8 +3,6 @@
 - `confidence`: how sure it is that one answer is better than another.
 - `attribution`: whose votes a pair rests on.
 - `style`: length, lists, emoji and the like, of a text.
-- `statistics`: intervals of what was measured, that count clusters of near-duplicate prompts.
-- `sign_flip`: the exact test of whether one model is better.
-- `power`: what that test can see.
+- `statistics`: intervals and tests of what was measured.
 - `near_duplicates`: prompts that say the same thing in almost the same words.
 """

@@ -88,7 +88,7 @@ class MetricReport:
     """One metric of the three models, and the paired difference candidate - champion.
 
     `p_value` is the chance that the candidate does so well, or better, if the two models are
-    equal: see `measures.sign_flip`. Reports of earlier versions have none, which is NaN here. The
+    equal: see `measures.statistics`. Reports of earlier versions have none, which is NaN here. The
     base is None only when it is the champion.
     """
 

@@ -10,9 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from thumbwheel.measures import sign_flip
-from thumbwheel.measures.power import clusters_needed, power, smallest_gain
-from thumbwheel.measures.sign_flip import cluster_means, sign_flip_test
+from thumbwheel.measures.statistics import (
+    cluster_means,
+    clusters_needed,
+    power,
+    sign_flip,
+    sign_flip_test,
+    smallest_gain,
+)
 
 small = st.lists(st.floats(-1, 1, allow_subnormal=False), min_size=1, max_size=10)
 

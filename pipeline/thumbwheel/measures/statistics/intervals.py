@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from thumbwheel.measures.sign_flip import sign_flip_test
+from thumbwheel.measures.statistics.sign_flip import sign_flip_test
 from thumbwheel.types import Estimate, MetricReport
 
 __all__ = [
