@@ -73,6 +73,11 @@ class Layout:
         return self.home / "champions"
 
     @property
+    def ledger(self) -> Path:
+        """A copy of the ledger that lies in MLflow: see `registry.ledger`."""
+        return self.home / "ledger.jsonl"
+
+    @property
     def mlflow_database(self) -> Path:
         """MLflow's database, where no server is configured."""
         return self.home / "mlflow.db"

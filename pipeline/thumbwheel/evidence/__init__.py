@@ -1,6 +1,7 @@
 """Evidence: what a candidate and the pairs behind it are worth, and who reads it.
 
 - `evaluation`: the metrics of candidate, champion and base on held-out prompts.
+- `budget`: what a look at the held-out prompts may spend.
 - `gate`: the verdict, rule by rule.
 - `review`: the evidence of a candidate as a card and a page.
 - `audit`: what the pairs teach besides what people judged.

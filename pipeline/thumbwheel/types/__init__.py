@@ -9,6 +9,7 @@ answered, a *rater* is who voted. Tables of many such values are described in `t
 - `preferences`: rated completions, pairs, datasets.
 - `models`: a language model, as those see it who measure one.
 - `evidence`: what was measured, and the verdict.
+- `ledger`: what is entered once and for all: looks at the held-out prompts, promotions.
 - `reports`: what a cycle did.
 - `watching`: who watches.
 """
@@ -26,6 +27,7 @@ from thumbwheel.types.evidence import (
     Sample,
     Verdict,
 )
+from thumbwheel.types.ledger import Look, Promotion
 from thumbwheel.types.models import Answer, LanguageModel, LogProb
 from thumbwheel.types.preferences import PreferenceDataset, PreferencePair, RatedCompletion
 from thumbwheel.types.reports import (
@@ -66,6 +68,7 @@ __all__ = [
     "LanguageModel",
     "Licence",
     "LogProb",
+    "Look",
     "Message",
     "Metric",
     "MetricReport",
@@ -73,6 +76,7 @@ __all__ = [
     "PluginInfo",
     "PreferenceDataset",
     "PreferencePair",
+    "Promotion",
     "Prompt",
     "Provenance",
     "RatedCompletion",
