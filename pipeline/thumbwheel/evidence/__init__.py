@@ -4,6 +4,7 @@
 - `budget`: what a look at the held-out prompts may spend.
 - `gate`: the verdict, rule by rule.
 - `review`: the evidence of a candidate as a card and a page.
+- `judges`: who says which of two answers is better, and whether they may decide.
 - `audit`: what the pairs teach besides what people judged.
 - `page`: how a page is made.
 """

@@ -73,6 +73,7 @@ class Licence:
         granted: Whether it may decide.
         pairs_needed: About how many pairs of its own part it would take, where it may not and more
             would do; None where it may, or cannot be told.
+        reason: Why the judge can say nothing at all, where that is so.
     """
 
     judge: str
@@ -81,6 +82,7 @@ class Licence:
     ceiling: float
     granted: bool
     pairs_needed: int | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
