@@ -128,6 +128,7 @@ def with_thumbwheel(path: Path, plugin: str = "best_worst") -> Pairs:
                 plugins,
                 PairsConfig(**UNCAPPED),
                 held_out=0.2,
+                judge=0.2,
                 memory=SplitMemory(folder / "split.parquet"),
                 work=folder / "pairing",
                 progress=lambda share: None,

@@ -22,7 +22,7 @@ from thumbwheel.evidence.evaluation import evaluate
 from thumbwheel.evidence.gate import decide
 from thumbwheel.ingest import ingest_all
 from thumbwheel.language_model import AdaptedModel, load_base
-from thumbwheel.pairs.dataset import read_pairs
+from thumbwheel.pairs.dataset import PART_FILES, read_pairs
 from thumbwheel.plugin.host import isolated_plugins
 from thumbwheel.store import RATED_FILE, VOTES_FILE, Store
 from thumbwheel.tables import PAIRS
@@ -41,7 +41,7 @@ class Turn:
 
     Attributes:
         name: The folder that it happened in.
-        pairs: Identities of all pairs, to train on and held out.
+        pairs: Identities of all pairs, of all parts.
         polite: Share of polite answers to held-out prompts, of base and candidate.
         right: Share of right ones.
         length: Their mean length in characters.
@@ -107,7 +107,7 @@ def turn(directory: Path, name: str, options: WorldOptions) -> Turn:
     with isolated_plugins(config) as plugins:
         outcome = run_cycle(config, plugins, Silent())
     journal, report = find_report(config.layout, outcome.cycle_id)
-    files = [journal.path / "dataset" / f"{side}.parquet" for side in ("train", "eval")]
+    files = [journal.path / "dataset" / file for file in PART_FILES.values()]
     metrics = report.evaluation.metrics
     audit = _audit(config)
     before, after = audit.before.style_auc, audit.after.style_auc

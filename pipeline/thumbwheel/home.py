@@ -59,7 +59,7 @@ class Layout:
 
     @property
     def split(self) -> Path:
-        """Which prompts are held out: see `pairs.split`."""
+        """Which prompts are for training, for the judge, or held out: see `pairs.split`."""
         return self.home / "split.parquet"
 
     @property

@@ -17,7 +17,7 @@ from thumbwheel.cycle.journal import CycleJournal, CyclePlan
 from thumbwheel.events import content_id
 from thumbwheel.evidence.evaluation import Evaluation
 from thumbwheel.ingest import ingest_all
-from thumbwheel.pairs.dataset import read_manifest, read_pairs, write_dataset
+from thumbwheel.pairs.dataset import PART_FILES, read_manifest, read_pairs, write_dataset
 from thumbwheel.plugin import PluginManager, load_connector
 from thumbwheel.store import Store
 from thumbwheel.tables import PAIRS
@@ -25,6 +25,7 @@ from thumbwheel.types import (
     CycleReport,
     Decision,
     EvalReport,
+    Part,
     Provenance,
     ReceivingConnector,
     Regression,
@@ -125,15 +126,11 @@ def a_cycle(store, home, name, *, finished=True):
     votes = pq.read_table(journal.path / "snapshot" / "votes.parquet")
     pairs = list(_pairs(rated))
     table = pa.Table.from_pylist(pairs, PAIRS)
-    held_out = pa.array([number % 2 == 0 for number in range(len(pairs))])
+    parts = pa.array([list(Part)[number % 3] for number in range(len(pairs))])
+    split = table.append_column("cluster_id", table["prompt_id"]).append_column("part", parts)
     path = journal.path / "dataset"
-    write_dataset(
-        table.append_column("held_out", held_out), votes, path, DatasetConfig(), Provenance()
-    )
-    shown = (
-        read_pairs(path / "eval.parquet").to_pylist()
-        + read_pairs(path / "train.parquet").to_pylist()
-    )
+    write_dataset(split, votes, path, DatasetConfig(), Provenance())
+    shown = [pair for file in PART_FILES.values() for pair in read_pairs(path / file).to_pylist()]
     report = EvalReport("base", 0.95, len(pairs), len(pairs), {})
     evaluation = Evaluation(
         report,

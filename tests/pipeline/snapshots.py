@@ -69,6 +69,7 @@ def run(path, *uses, plugins=None, earlier=None, memory=None, **options):
         plugins,
         PairsConfig(**{"balance": [], **options}),
         held_out=0.3,
+        judge=0.2,
         memory=memory or SplitMemory(path.parent / "split.parquet"),
         work=path.parent / f"{path.name}-pairing",
         earlier=earlier,

@@ -108,7 +108,9 @@ class Turn:
             self._plugins,
             self._config.pairs,
             held_out=self._config.dataset.held_out,
+            judge=self._config.dataset.judge,
             memory=memory,
+            max_looks=self._config.gate.max_looks,
             work=work,
             earlier=layout.pairing,
             runner=chunk_runner(self._config),
@@ -125,12 +127,12 @@ class Turn:
             dropped_pairs=pairing.dropped_pairs(),
             unbalanced=pairing.unbalanced,
         )
-        # Remembered first: no side is ever trained on that is not known to be one.
+        # Remembered first: nothing is ever trained on that is not known to be.
         in_pairs = pc.is_in(
             pairing.assigned["prompt_id"], pairing.pairs["prompt_id"].combine_chunks()
         )
-        no_side = pc.is_null(pairing.assigned["held_out"])
-        memory.remember(pairing.assigned.filter(pc.or_(in_pairs, no_side)))
+        left_out = pc.is_null(pairing.assigned["part"])
+        memory.remember(pairing.assigned.filter(pc.or_(in_pairs, left_out)))
         dataset = write_dataset(
             pairing.pairs,
             votes_on(snapshot, pairing.pairs),
@@ -143,8 +145,8 @@ class Turn:
         shutil.rmtree(layout.pairing, ignore_errors=True)
         work.rename(layout.pairing)
         self._observer.done(
-            f"{dataset.n_train:,} pairs to train on, {dataset.n_eval:,} held out "
-            f"({dataset.n_eval_prompts:,} prompts)"
+            f"{dataset.n_train:,} pairs to train on, {dataset.n_judge:,} for the judge, "
+            f"{dataset.n_eval:,} held out ({dataset.n_eval_prompts:,} prompts)"
         )
         return _Pairs(dataset, read_manifest(dataset.path))
 
@@ -244,6 +246,7 @@ class Turn:
             "snapshot": report.data.digest,
             "base_model": self._config.model.path.name,
             "n_train": report.dataset.n_train,
+            "n_judge": report.dataset.n_judge,
             "n_eval": report.dataset.n_eval,
             "plugins": ", ".join(plugin.use for plugin in self._config.plugins),
             **{f"training.{key}": value for key, value in training.items()},

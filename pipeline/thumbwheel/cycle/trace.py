@@ -11,24 +11,28 @@ import pyarrow.parquet as pq
 from thumbwheel.cycle.journal import CycleJournal, list_cycles
 from thumbwheel.errors import DataError
 from thumbwheel.home import Layout
-from thumbwheel.pairs.dataset import read_manifest
+from thumbwheel.pairs.dataset import PART_FILES, read_manifest
 from thumbwheel.pairs.lineage import LINEAGE
-from thumbwheel.types import DatasetManifest
+from thumbwheel.types import DatasetManifest, Part
 
-__all__ = ["SIDES", "Trace", "Use", "find_dataset", "find_traces"]
+__all__ = ["PARTS", "Trace", "Use", "find_dataset", "find_traces"]
 
-SIDES = {"train": "training", "eval": "held-out"}
-"""The files of a dataset, and what their pairs are for."""
+PARTS: Mapping[Part, str] = {
+    Part.TRAIN: "training",
+    Part.JUDGE: "judge's",
+    Part.HELD_OUT: "held-out",
+}
+"""What the pairs of a dataset's parts are called."""
 
 _SHORTEST_DIGEST = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One vote in one pair of a dataset; see `lineage.LINEAGE`. `side` is a key of `SIDES`."""
+    """One vote in one pair of a dataset; see `lineage.LINEAGE`."""
 
     pair_id: str
-    side: str
+    part: Part
     event_id: str
     rater: str
     role: str
@@ -42,14 +46,14 @@ class Trace:
         cycle_id: The cycle that made the dataset.
         manifest: The dataset's manifest: its digest, the snapshot's, plugins, configuration.
         model_version: The model version trained on it, or None when none was registered.
-        pairs: The side of each pair that was found, by its id; none where the dataset was named.
+        pairs: The part of each pair that was found, by its id; none where the dataset was named.
         uses: The votes behind a pair, or the pairs that rest on an event.
     """
 
     cycle_id: str
     manifest: DatasetManifest
     model_version: str | None
-    pairs: Mapping[str, str]
+    pairs: Mapping[str, Part]
     uses: Sequence[Use]
 
 
@@ -100,11 +104,14 @@ def _trace(journal: CycleJournal, name: str) -> Trace | None:
     lineage = _lineage(folder, name)
     wanted = pa.array({name, *lineage["pair_id"].to_pylist()}, pa.string())
     pairs = {
-        pair_id: side for side in SIDES for pair_id in _among(folder / f"{side}.parquet", wanted)
+        pair_id: part
+        for part, file in PART_FILES.items()
+        if (folder / file).exists()
+        for pair_id in _among(folder / file, wanted)
     }
     if not pairs:
         return None
-    uses = [Use(side=pairs[row["pair_id"]], **row) for row in lineage.to_pylist()]
+    uses = [Use(part=pairs[row["pair_id"]], **row) for row in lineage.to_pylist()]
     return Trace(journal.path.name, manifest, version, pairs, uses)
 
 

@@ -42,6 +42,7 @@ intended = ["exclamations", "sentiment"]
 
 [dataset]
 held_out = 0.3
+judge = 0.2
 
 [training]                      # a model of a million parameters needs more than the defaults
 target_modules = "all-linear"

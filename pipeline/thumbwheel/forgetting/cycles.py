@@ -20,12 +20,10 @@ from thumbwheel.forgetting.parquet import Identities, matching, remove_rows
 from thumbwheel.forgetting.record import TrainedOn
 from thumbwheel.forgetting.traces import Traces
 from thumbwheel.home import Layout
-from thumbwheel.pairs.dataset import MANIFEST
+from thumbwheel.pairs.dataset import MANIFEST, PART_FILES
 from thumbwheel.process.durable import write_text
 
 __all__ = ["TouchedCycle", "clear_cycle", "clear_leavings", "find_touched"]
-
-_SIDES = ("train.parquet", "eval.parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +57,9 @@ def find_touched(layout: Layout, traces: Traces) -> Iterator[TouchedCycle]:
         journal = CycleJournal(path)
         dataset = journal.dataset
         n_pairs = sum(
-            len(matching(dataset / side, {"pair_id": pairs}))
-            for side in _SIDES
-            if (dataset / side).exists()
+            len(matching(dataset / file, {"pair_id": pairs}))
+            for file in PART_FILES.values()
+            if (dataset / file).exists()
         )
         trained = TrainedOn(
             path.name, _manifest(dataset).get("digest"), n_pairs, journal.read("registered", str)
@@ -152,8 +150,14 @@ def _note_removed(dataset: Path) -> None:
     manifest = _manifest(dataset)
     if not manifest:
         return
-    left = sum(pq.read_metadata(dataset / side).num_rows for side in _SIDES)
-    forgotten = manifest["n_train"] + manifest["n_eval"] - left
+    left = sum(
+        pq.read_metadata(dataset / file).num_rows
+        for file in PART_FILES.values()
+        if (dataset / file).exists()
+    )
+    # Earlier versions had no pairs for the judge.
+    written = manifest["n_train"] + manifest.get("n_judge", 0) + manifest["n_eval"]
+    forgotten = written - left
     if forgotten != manifest.get("forgotten_rows", 0):
         _write_json(dataset / MANIFEST, {**manifest, "forgotten_rows": forgotten})
 

@@ -17,10 +17,10 @@ from thumbwheel.forgetting.cycles import TouchedCycle, clear_cycle, clear_leavin
 from thumbwheel.forgetting.leftovers import find_leftovers
 from thumbwheel.forgetting.logs import RecordFilter, logged_sources
 from thumbwheel.forgetting.pages import clear_pages
-from thumbwheel.forgetting.parquet import remove_rows
 from thumbwheel.forgetting.record import Record, TrainedOn, read_record, write_record
 from thumbwheel.forgetting.traces import Traces
 from thumbwheel.ingest import ingest_all
+from thumbwheel.pairs.split import SplitMemory
 from thumbwheel.plugin.host import Plugins
 from thumbwheel.process.locks import only_one
 from thumbwheel.registry import open_registry
@@ -174,8 +174,9 @@ class Forgetting:
             self._observer.progress(0.1, source.name)
             records = RecordFilter(source, self._config, self._plugins, remembered)
             n_logged += connector.forget(records)
-        if layout.split.exists():
-            remove_rows(layout.split, self._traces.columns)
+        SplitMemory(layout.split).forget(
+            sorted(self._traces.prompt_ids), threshold=self._config.pairs.near_duplicate
+        )
         for done, cycle in enumerate(self._touched):
             self._observer.progress(0.2 + 0.3 * done / len(self._touched), cycle.path.name)
             clear_cycle(cycle, self._traces)

@@ -4,7 +4,7 @@
 - `chunks`: plugins propose pairs of whole prompts, and screen them.
 - `candidates`: what they left, kept on disk, so that only prompts that changed are paired anew.
 - `evidence`: what the draw looks at, without holding their texts.
-- `split`: which prompts are held out, for ever.
+- `split`: which prompts are for training, for the judge, or held out, for ever.
 - `draw`: which of these become the set: balanced in style, capped by prompt, cluster and rater.
 - `balance`: with what probability each is kept, so that style tells nothing.
 - `merge`: answers to near-duplicate prompts, where they are to be paired.

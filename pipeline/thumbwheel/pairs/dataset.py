@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -17,11 +17,27 @@ from thumbwheel.events import from_chat, to_chat
 from thumbwheel.pairs.lineage import lineage_table
 from thumbwheel.process.durable import replacing
 from thumbwheel.tables import MESSAGES, PAIRS
-from thumbwheel.types import DatasetManifest, Message, PreferenceDataset, Provenance
+from thumbwheel.types import DatasetManifest, Message, Part, PreferenceDataset, Provenance
 
-__all__ = ["read_manifest", "read_pairs", "rich_prompts", "to_conversations", "write_dataset"]
+__all__ = [
+    "MANIFEST",
+    "PART_FILES",
+    "read_clusters",
+    "read_manifest",
+    "read_pairs",
+    "rich_prompts",
+    "to_conversations",
+    "write_dataset",
+]
 
 MANIFEST = "manifest.json"
+
+PART_FILES: Mapping[Part, str] = {
+    Part.TRAIN: "train.parquet",
+    Part.JUDGE: "judge.parquet",
+    Part.HELD_OUT: "eval.parquet",
+}
+"""The files of a dataset's pairs. What earlier versions wrote has none for the judge."""
 
 _SIDES = ("chosen", "rejected")
 
@@ -38,54 +54,56 @@ def write_dataset(
     config: DatasetConfig,
     provenance: Provenance,
 ) -> PreferenceDataset:
-    """Cap both sides of the split, and write them with a manifest and their lineage.
+    """Cap the parts of the split, and write them with a manifest and their lineage.
 
-    `train.parquet` and `eval.parquet` hold TRL's conversational preference format (`prompt`,
+    The files of the parts (`PART_FILES`) hold TRL's conversational preference format (`prompt`,
     `chosen` and `rejected` as lists of messages) besides the pair's identities. Messages are
     structs of role and content; in a file with tool calls or names, those of prompts are JSON.
     `lineage.parquet` names the votes behind each pair (`lineage.LINEAGE`). The directory appears
     whole or not at all.
 
     Args:
-        pairs: `tables.PAIRS` with `held_out`.
+        pairs: `tables.PAIRS` with `cluster_id` and `part`.
         votes: `tables.VOTES`, those on the completions of the pairs at least.
         path: The directory to make; one that is there already is replaced.
         config: The caps.
         provenance: What the pairs were made from, for the manifest.
     """
-    train = _capped(pairs.filter(pc.invert(pairs["held_out"])), config.max_train_pairs)
-    evaluation = _capped(pairs.filter(pairs["held_out"]), config.max_eval_pairs)
-
-    digest = hashlib.blake2b(digest_size=16)
-    for side in (train, evaluation):
-        for pair_id, confidence in zip(
-            side["pair_id"].to_pylist(), side["confidence"].to_pylist(), strict=True
-        ):
-            digest.update(f"{pair_id} {confidence:.9f}\n".encode())
-        digest.update(b"\n")
+    limits = {Part.TRAIN: config.max_train_pairs, Part.HELD_OUT: config.max_eval_pairs}
+    parts = {
+        part: _capped(pairs.filter(pc.equal(pairs["part"], part)), limits.get(part))
+        for part in Part
+    }
+    train, judge, evaluation = (parts[part] for part in (Part.TRAIN, Part.JUDGE, Part.HELD_OUT))
+    digest = _digest([train, evaluation, *([judge] if len(judge) else [])])
     manifest = DatasetManifest(
-        digest=digest.hexdigest(),
+        digest=digest,
         n_pairs=len(pairs),
         n_train=len(train),
         n_train_prompts=_n_prompts(train),
         n_eval=len(evaluation),
         n_eval_prompts=_n_prompts(evaluation),
+        n_judge=len(judge),
+        n_judge_prompts=_n_prompts(judge),
         longer_preferred_train=_longer_preferred(train),
         longer_preferred_eval=_longer_preferred(evaluation),
         **{item.name: getattr(provenance, item.name) for item in fields(Provenance)},
     )
-    lineage = lineage_table(pa.concat_tables([train, evaluation]), votes)
-    with replacing(path) as part:
-        part.mkdir()
-        for name, side in (("train", train), ("eval", evaluation)):
-            conversations = to_conversations(side, _SIDES)
-            pq.write_table(conversations, part / f"{name}.parquet", compression="zstd")
-        pq.write_table(lineage, part / "lineage.parquet", compression="zstd")
+    lineage = lineage_table(pa.concat_tables(parts.values()), votes)
+    with replacing(path) as made:
+        made.mkdir()
+        for name, file in PART_FILES.items():
+            conversations = to_conversations(parts[name], _SIDES)
+            pq.write_table(conversations, made / file, compression="zstd")
+        pq.write_table(lineage, made / "lineage.parquet", compression="zstd")
         text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False)
-        (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
-    return PreferenceDataset(
-        path, digest.hexdigest(), len(train), len(evaluation), _n_prompts(evaluation)
-    )
+        (made / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    counts = {
+        field.name: getattr(manifest, field.name)
+        for field in fields(PreferenceDataset)
+        if field.name != "path"
+    }
+    return PreferenceDataset(path, **counts)
 
 
 def read_manifest(path: Path) -> DatasetManifest:
@@ -102,6 +120,18 @@ def read_pairs(path: Path) -> pa.Table:
         content = pc.struct_field(pc.list_element(table[side], 0), "content")
         table = _replaced(table, side, content)
     return table.select(PAIRS.names).cast(PAIRS)
+
+
+def read_clusters(path: Path) -> dict[str, str]:
+    """Return the cluster of near-duplicates of each prompt, by its id, of the dataset at `path`."""
+    columns = ["prompt_id", "cluster_id"]
+    tables = [
+        pq.read_table(path / file, columns=columns)
+        for file in PART_FILES.values()
+        if (path / file).exists()
+    ]
+    clusters = pa.concat_tables(tables)
+    return dict(zip(*(clusters[name].to_pylist() for name in columns), strict=True))
 
 
 def rich_prompts(table: pa.Table) -> list[list[Message]]:
@@ -133,6 +163,18 @@ def to_conversations(table: pa.Table, answers: Sequence[str]) -> pa.Table:
         for prompt in table["prompt"].to_pylist()
     ]
     return _replaced(table, "prompt", pa.array(prompts, pa.list_(pa.string())).cast(_RICH))
+
+
+def _digest(parts: Sequence[pa.Table]) -> str:
+    """Name pairs by their identities and confidences, in their order."""
+    digest = hashlib.blake2b(digest_size=16)
+    for pairs in parts:
+        for pair_id, confidence in zip(
+            pairs["pair_id"].to_pylist(), pairs["confidence"].to_pylist(), strict=True
+        ):
+            digest.update(f"{pair_id} {confidence:.9f}\n".encode())
+        digest.update(b"\n")
+    return digest.hexdigest()
 
 
 def _capped(pairs: pa.Table, limit: int | None) -> pa.Table:

@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from thumbwheel.errors import DataError, InputError
-from thumbwheel.pairs.dataset import to_conversations
+from thumbwheel.pairs.dataset import PART_FILES, to_conversations
 from thumbwheel.pairs.split import SplitMemory
 from thumbwheel.process.durable import replacing
 from thumbwheel.tables import RATED
+from thumbwheel.types import Part
 
 __all__ = [
     "ExportFormat",
@@ -29,11 +30,14 @@ __all__ = [
 ExportFormat: TypeAlias = Literal["parquet", "jsonl", "datasets"]
 
 _PREFERENCE = ["pair_id", "prompt", "chosen", "rejected"]
+_SPLITS = {"train": Part.TRAIN, "judge": Part.JUDGE, "test": Part.HELD_OUT}
 _UNPAIRED = ["completion_id", "prompt", "completion", "label"]
 
 
 def preference_splits(dataset: Path) -> dict[str, pa.Table]:
-    """Return a dataset's pairs by split, `train` and `test`, in TRL's conversational form.
+    """Return a dataset's pairs by split, in TRL's conversational form.
+
+    The splits are `train`, `test` (what is held out) and, where there are any, `judge`.
 
     Columns: `pair_id`; `prompt`, `chosen`, `rejected`: lists of messages. Where prompts have tool
     calls or names, their messages are JSON (Arrow's `arrow.json`).
@@ -42,12 +46,14 @@ def preference_splits(dataset: Path) -> dict[str, pa.Table]:
         DataError: There is no dataset at this path.
     """
     try:
-        return {
-            split: pq.read_table(dataset / f"{file}.parquet", columns=_PREFERENCE)
-            for split, file in (("train", "train"), ("test", "eval"))
+        splits = {
+            split: pq.read_table(dataset / PART_FILES[part], columns=_PREFERENCE)
+            for split, part in _SPLITS.items()
+            if part is not Part.JUDGE or (dataset / PART_FILES[part]).exists()
         }
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{dataset} is no dataset of Thumbwheel's: {error}") from error
+    return {split: pairs for split, pairs in splits.items() if split != "judge" or len(pairs)}
 
 
 def read_rated(snapshot: Path) -> pa.Table:
@@ -63,23 +69,28 @@ def read_rated(snapshot: Path) -> pa.Table:
 
 
 def training_side(
-    rated: pa.Table, memory: SplitMemory, *, held_out: float, near_duplicate: float
+    rated: pa.Table, memory: SplitMemory, *, held_out: float, judge: float, near_duplicate: float
 ) -> pa.Table:
-    """Return the rows of prompts that training may see: neither held out, nor left out of both.
+    """Return the rows of prompts that training may see: of no other part, nor left out of all.
 
     Args:
         rated: `tables.RATED`.
-        memory: The sides that prompts were on before.
-        held_out: Share of prompts held out, of those that were on neither side.
+        memory: The parts that prompts were in before.
+        held_out: Share of prompts held out, of those that were in no part.
+        judge: Share of prompts that teach the judge, of the same.
         near_duplicate: See `config.PairsConfig`.
     """
     ids = rated["prompt_id"].combine_chunks()
     prompts = rated.take(pc.index_in(pc.unique(ids), ids))
     assigned = memory.assign(
-        prompts["prompt_id"], prompts["prompt"], share=held_out, threshold=near_duplicate
+        prompts["prompt_id"],
+        prompts["prompt"],
+        held_out=held_out,
+        judge=judge,
+        threshold=near_duplicate,
     )
-    trained = pc.and_(pc.equal(assigned["held_out"], False), pc.is_null(assigned["fate"]))
-    allowed = assigned["prompt_id"].filter(trained).combine_chunks()
+    is_trained = pc.equal(assigned["part"], Part.TRAIN)
+    allowed = assigned["prompt_id"].filter(is_trained).combine_chunks()
     return rated.filter(pc.is_in(rated["prompt_id"], allowed))
 
 

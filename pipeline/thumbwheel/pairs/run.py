@@ -29,12 +29,13 @@ from thumbwheel.plugin.host import Plugins
 from thumbwheel.store import COMPARISONS_FILE, FATES, RATED_FILE, VOTES_FILE
 from thumbwheel.store.scratch import room_in
 from thumbwheel.tables import PAIRS, VOTES
+from thumbwheel.types import Part
 from thumbwheel.types.fates import Fate, FateCount
 
 __all__ = ["DRAWN", "Pairing", "chunk_runner", "pair_snapshot"]
 
-DRAWN = PAIRS.append(pa.field("cluster_id", pa.string())).append(pa.field("held_out", pa.bool_()))
-"""Pairs of the set: `tables.PAIRS`, the cluster of their prompt, and the side of the split."""
+DRAWN = PAIRS.append(pa.field("cluster_id", pa.string())).append(pa.field("part", pa.string()))
+"""Pairs of the set: `tables.PAIRS`, the cluster of their prompt, and its `types.Part`."""
 
 _IDENTITIES = ["pair_id", "prompt_id", "chosen_id", "rejected_id", "confidence", "plugin", "origin"]
 
@@ -45,7 +46,7 @@ class Pairing:
 
     Attributes:
         pairs: The set, `DRAWN`.
-        assigned: The side of every prompt with candidates, `split.ASSIGNED`.
+        assigned: The part of every prompt with candidates, `split.ASSIGNED`.
         unbalanced: Style features whose difference could not be brought to zero.
         failed_plugins: What went wrong in plugins that were left out, by name.
     """
@@ -74,7 +75,8 @@ class Pairing:
     @cached_property
     def fates(self) -> pa.Table:
         """What became of every rated completion, `store.FATES`."""
-        in_set = pc.if_else(self.pairs["held_out"], Fate.HELD_OUT, Fate.IN_TRAINING)
+        parts = pc.index_in(self.pairs["part"], pa.array(list(_IN_SET), pa.string()))
+        in_set = pa.array(list(_IN_SET.values()), pa.string()).take(parts)
         columns = [*_SIDES, "fate", "detail"]
         out = self._files.read("candidates", _SIDES)
         for name in ("fate", "detail"):
@@ -116,6 +118,11 @@ class Pairing:
         return _count(self.fates)
 
 
+_IN_SET = {
+    Part.TRAIN: Fate.IN_TRAINING,
+    Part.JUDGE: Fate.FOR_JUDGE,
+    Part.HELD_OUT: Fate.HELD_OUT,
+}
 _SIDES = ["chosen_id", "rejected_id"]
 _WHY = ["fate", "detail", "by"]
 
@@ -151,7 +158,9 @@ def pair_snapshot(
     config: PairsConfig,
     *,
     held_out: float,
+    judge: float,
     memory: SplitMemory,
+    max_looks: int | None = None,
     work: Path,
     earlier: Path | None = None,
     runner: ChunkRunner = pair_here,
@@ -167,7 +176,9 @@ def pair_snapshot(
         plugins: Their `make_pairs` and `screen_pairs` hooks are called.
         config: The draw.
         held_out: Share of prompts held out.
-        memory: The sides that prompts were on before; nothing is remembered here.
+        judge: Share of prompts that teach the judge.
+        memory: The parts that prompts were in before; nothing is remembered here.
+        max_looks: See `SplitMemory.assign`.
         work: A directory for the candidates; one that is there already is replaced.
         earlier: The `work` of an earlier call: prompts that did not change since are not paired
             anew.
@@ -189,11 +200,16 @@ def pair_snapshot(
     candidates = files.read("candidates", _IDENTITIES)
     prompts = prompts_of(files)
     assigned = memory.assign(
-        prompts["prompt_id"], prompts["prompt"], share=held_out, threshold=config.near_duplicate
+        prompts["prompt_id"],
+        prompts["prompt"],
+        held_out=held_out,
+        judge=judge,
+        threshold=config.near_duplicate,
+        max_looks=max_looks,
     )
     where = pc.index_in(candidates["prompt_id"], assigned["prompt_id"].combine_chunks())
-    sides, clusters = (
-        assigned[name].combine_chunks().take(where) for name in ("held_out", "cluster_id")
+    parts, clusters = (
+        assigned[name].combine_chunks().take(where) for name in ("part", "cluster_id")
     )
     fates = np.array(assigned["fate"].combine_chunks().take(where).to_pylist(), dtype=object)
     failed = pc.is_in(candidates["plugin"], pa.array(list(plugins.failed), pa.string()))
@@ -205,9 +221,9 @@ def pair_snapshot(
         else Evidence(candidates, VOTES.empty_table())
     )
     unbalanced: set[str] = set()
-    for side in (False, True):
-        is_side = pc.fill_null(pc.equal(sides, side), False).to_numpy(zero_copy_only=False)
-        rows = np.flatnonzero(is_side & (fates == None))  # noqa: E711 - elementwise
+    for part in Part:
+        is_in = pc.fill_null(pc.equal(parts, part), False).to_numpy(zero_copy_only=False)
+        rows = np.flatnonzero(is_in & (fates == None))  # noqa: E711 - elementwise
         taken = pa.array(rows)
         draw = draw_pairs(
             evidence.candidates.take(taken),
@@ -225,7 +241,7 @@ def pair_snapshot(
     by = pa.repeat(pa.scalar("draw"), len(fate))
     out = pa.table({"fate": fate, "detail": detail, "by": by})
     pairs = files.read("candidates")
-    pairs = pairs.append_column("cluster_id", clusters).append_column("held_out", sides)
+    pairs = pairs.append_column("cluster_id", clusters).append_column("part", parts)
     pairs = pairs.filter(pc.is_null(fate)).cast(DRAWN).sort_by("pair_id")
     return Pairing(pairs, assigned, sorted(unbalanced), dict(plugins.failed), files, out)
 

@@ -29,7 +29,7 @@ from thumbwheel.types.evidence import (
 )
 from thumbwheel.types.ledger import Look, Promotion
 from thumbwheel.types.models import Answer, LanguageModel, LogProb
-from thumbwheel.types.preferences import PreferenceDataset, PreferencePair, RatedCompletion
+from thumbwheel.types.preferences import Part, PreferenceDataset, PreferencePair, RatedCompletion
 from thumbwheel.types.reports import (
     CycleReport,
     DataReport,
@@ -73,6 +73,7 @@ __all__ = [
     "Metric",
     "MetricReport",
     "Observer",
+    "Part",
     "PluginInfo",
     "PreferenceDataset",
     "PreferencePair",

@@ -46,6 +46,7 @@ class Fate(_Told):
     """
 
     IN_TRAINING = "in_training", "in a training pair"
+    FOR_JUDGE = "for_judge", "in a pair that teaches the judge"
     HELD_OUT = "held_out", "in a held-out pair"
 
     # Of completions that no pair was proposed for.
@@ -58,7 +59,7 @@ class Fate(_Told):
     STYLE_BALANCE = "style_balance", "left out to balance the style of chosen and rejected"
     OVER_PROMPT_CAP = "over_prompt_cap", "more than {detail} pairs of its prompt"
     OVER_CLUSTER_CAP = "over_cluster_cap", "more than {detail} pairs of near-duplicate prompts"
-    ACROSS_SPLIT = "across_split", "near-duplicate of a prompt on the other side"
+    ACROSS_SPLIT = "across_split", "near-duplicate of a prompt in another part"
     SCREENED = "screened", "{detail}"
     OVER_AI_SHARE = "over_ai_share", "too many pairs that a model wrote"
     OVER_RATER_CAP = "over_rater_cap", "too many pairs rest on one rater"
@@ -75,7 +76,7 @@ class Fate(_Told):
         return f"{_DROPPED if self in _OF_PAIRS else ''}{self.of_pair(detail)}"
 
 
-IN_PAIRS = (Fate.IN_TRAINING, Fate.HELD_OUT)
+IN_PAIRS = (Fate.IN_TRAINING, Fate.FOR_JUDGE, Fate.HELD_OUT)
 """The fates of completions that are in the set."""
 
 _OF_PAIRS = frozenset(
@@ -209,4 +210,9 @@ _SAID = {
     for fate in Fate
     if "{detail}" not in fate.words
     for say in (fate.of_pair, fate.of_completion)
+}
+# While there were two parts.
+_SAID |= {
+    f"{dropped}near-duplicate of a prompt on the other side": Fate.ACROSS_SPLIT
+    for dropped in ("", _DROPPED)
 }

@@ -1,13 +1,23 @@
 """Rated completions, and the preference pairs and datasets that are made of them."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 __all__ = [
+    "Part",
     "PreferenceDataset",
     "PreferencePair",
     "RatedCompletion",
 ]
+
+
+class Part(StrEnum):
+    """What a prompt and its pairs are for."""
+
+    TRAIN = "train"
+    JUDGE = "judge"
+    HELD_OUT = "held_out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +47,7 @@ class PreferencePair:
 
 @dataclass(frozen=True, slots=True)
 class PreferenceDataset:
-    """An immutable dataset on disk: `train.parquet` and `eval.parquet` under `path`.
+    """An immutable dataset on disk: `train`, `judge` and `eval.parquet` under `path`.
 
     `digest` identifies its content: the same pairs give the same digest and the same bytes.
     """
@@ -47,3 +57,5 @@ class PreferenceDataset:
     n_train: int
     n_eval: int
     n_eval_prompts: int
+    n_judge: int = 0
+    n_judge_prompts: int = 0

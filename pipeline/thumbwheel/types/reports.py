@@ -156,6 +156,8 @@ class DatasetManifest(Provenance):
         n_train_prompts: Their prompts.
         n_eval: Pairs held out.
         n_eval_prompts: Their prompts.
+        n_judge: Pairs that teach the judge; earlier versions had none.
+        n_judge_prompts: Their prompts.
         longer_preferred_train: Share of the training pairs whose chosen side is the longer one,
             ties half; None without pairs.
         longer_preferred_eval: The same of the held-out pairs.
@@ -168,6 +170,8 @@ class DatasetManifest(Provenance):
     n_train_prompts: int
     n_eval: int
     n_eval_prompts: int
+    n_judge: int = 0
+    n_judge_prompts: int = 0
     longer_preferred_train: float | None = None
     longer_preferred_eval: float | None = None
     forgotten_rows: int = 0

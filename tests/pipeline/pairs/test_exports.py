@@ -3,6 +3,7 @@
 import json
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -18,9 +19,10 @@ from thumbwheel.pairs.exports import (
     training_side,
     unpaired_votes,
 )
+from thumbwheel.pairs.run import DRAWN
 from thumbwheel.pairs.split import SplitMemory
-from thumbwheel.tables import PAIRS, RATED, VOTES
-from thumbwheel.types import Provenance
+from thumbwheel.tables import RATED, VOTES
+from thumbwheel.types import Part, Provenance
 
 CALL = '{"tool_calls":[{"function":{"arguments":{"n":1},"name":"f"},"type":"function"}]}'
 
@@ -34,7 +36,8 @@ def prompt_of(number, extra=None):
 
 @pytest.fixture
 def dataset(tmp_path, request):
-    """A dataset of 12 pairs, a third of them held out; the parameter is a message's `extra`."""
+    """A dataset of 12 pairs, a third of them in each part; the parameter is an `extra`."""
+    parts = (Part.HELD_OUT, Part.JUDGE, Part.TRAIN)
     rows = [
         {
             "pair_id": content_id("pair", str(number)),
@@ -47,11 +50,12 @@ def dataset(tmp_path, request):
             "prompt": prompt_of(number, getattr(request, "param", None)),
             "chosen": f"yes {number} «ü»",
             "rejected": "no",
-            "held_out": number % 3 == 0,
+            "cluster_id": str(number),
+            "part": parts[number % 3],
         }
         for number in range(12)
     ]
-    pairs = pa.Table.from_pylist(rows, PAIRS.append(pa.field("held_out", pa.bool_())))
+    pairs = pa.Table.from_pylist(rows, DRAWN)
     path = tmp_path / "dataset"
     write_dataset(pairs, VOTES.empty_table(), path, DatasetConfig(), Provenance())
     return path
@@ -91,8 +95,12 @@ def test_all_formats_hold_the_same(dataset, tmp_path):
     for file_format in ("parquet", "jsonl", "datasets"):
         export(splits, tmp_path / file_format, file_format)
     loaded = load_from_disk(tmp_path / "datasets")
-    assert {split: len(rows) for split, rows in loaded.items()} == {"train": 8, "test": 4}
-    for split in ("train", "test"):
+    assert {split: len(rows) for split, rows in loaded.items()} == {
+        "train": 4,
+        "judge": 4,
+        "test": 4,
+    }
+    for split in ("train", "judge", "test"):
         assert pq.read_table(tmp_path / "parquet" / f"{split}.parquet").equals(splits[split])
         rows = lines(tmp_path / "jsonl" / f"{split}.jsonl")
         assert rows == list(loaded[split])
@@ -151,17 +159,18 @@ def test_certainty(certainty, kept):
 
 
 def test_nothing_held_out_is_exported(tmp_path):
-    """Prompts that are held out, or were in an earlier cycle, give no single answers."""
+    """Prompts that are, or were once, held out or the judge's give no single answers."""
     table = pa.concat_tables(rated(("a", 1, 0), prompt=f"question {n} of many") for n in range(60))
     memory = SplitMemory(tmp_path / "split.parquet")
-    assigned = memory.assign(table["prompt_id"], table["prompt"], share=0.4, threshold=0.8)
-    held_out = set(assigned.filter(assigned["held_out"])["prompt_id"].to_pylist())
-    assert 5 < len(held_out) < 55
+    ids, prompts = table["prompt_id"], table["prompt"]
+    assigned = memory.assign(ids, prompts, held_out=0.3, judge=0.2, threshold=0.8)
+    others = assigned.filter(pc.not_equal(assigned["part"], Part.TRAIN))
+    assert len(others["part"].unique()) == 2
     memory.remember(assigned)
-    later = training_side(table, memory, held_out=0.01, near_duplicate=0.8)
+    later = training_side(table, memory, held_out=0.01, judge=0, near_duplicate=0.8)
     assert len(later)
-    assert not held_out & set(later["prompt_id"].to_pylist())
-    assert len(later) + len(held_out) == len(table)
+    assert not set(others["prompt_id"].to_pylist()) & set(later["prompt_id"].to_pylist())
+    assert len(later) + len(others) == len(table)
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -20,8 +20,9 @@ from thumbwheel.events import text_identity
 from thumbwheel.home import Layout
 from thumbwheel.pairs.dataset import write_dataset
 from thumbwheel.pairs.lineage import LINEAGE, lineage_table
+from thumbwheel.pairs.run import DRAWN
 from thumbwheel.tables import PAIRS, VOTES
-from thumbwheel.types import PluginInfo, Provenance
+from thumbwheel.types import Part, PluginInfo, Provenance
 
 IDS = st.sampled_from("abcdef")
 
@@ -111,9 +112,10 @@ def home(tmp_path, monkeypatch):
         "prompt": [{"role": "user", "content": "p"}],
         "chosen": "up",
         "rejected": "down",
-        "held_out": False,
+        "cluster_id": "c",
+        "part": Part.TRAIN,
     }
-    pairs = pa.Table.from_pylist([row], PAIRS.append(pa.field("held_out", pa.bool_())))
+    pairs = pa.Table.from_pylist([row], DRAWN)
     votes = votes_of((chosen, "up", "r"), (rejected, "down", "r"))
     plugin = PluginInfo("all_pairs", "thumbwheel", "1.2", ["make_pairs"], {"n": 3})
     provenance = Provenance(snapshot="5na9", config={"pairs": "c0nf"}, plugins=[plugin])
@@ -135,13 +137,13 @@ def test_traces(home):
     """A pair leads to its events, an event to its pairs, and a digest to its dataset."""
     (of_pair,) = find_traces(Layout(home), PAIR)
     assert (of_pair.cycle_id, of_pair.model_version) == ("c0ffee", "7")
-    assert of_pair.pairs == {PAIR: "train"}
+    assert of_pair.pairs == {PAIR: Part.TRAIN}
     assert {(use.event_id, use.role) for use in of_pair.uses} == {
         ("up", "chosen"),
         ("down", "rejected"),
     }
     (of_event,) = find_traces(Layout(home), "up")
-    assert of_event.uses == [Use(PAIR, "train", "up", "rater:r", "chosen")]
+    assert of_event.uses == [Use(PAIR, Part.TRAIN, "up", "rater:r", "chosen")]
     digest = of_pair.manifest.digest
     (of_dataset,) = find_traces(Layout(home), digest[:8])
     assert of_dataset.manifest == of_pair.manifest

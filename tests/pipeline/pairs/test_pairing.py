@@ -13,6 +13,7 @@ from thumbwheel.config import PluginConfig
 from thumbwheel.pairs import candidates as candidates_module
 from thumbwheel.pairs.split import SplitMemory
 from thumbwheel.plugin import PluginManager
+from thumbwheel.types import Part
 from thumbwheel.types.fates import IN_PAIRS, Fate
 
 
@@ -51,6 +52,12 @@ def test_every_rated_answer_is_accounted_for(tmp_path):
     assert result.dropped["by"].to_pylist() == ["length_match"]
 
 
+def parts(pairing):
+    """Return the part of each prompt with pairs."""
+    columns = (pairing.pairs[name].to_pylist() for name in ("prompt_id", "part"))
+    return dict(zip(*columns, strict=True))
+
+
 def many(n_prompts, per_prompt=5):
     return [
         (f"p{i // per_prompt:03}", f"answer {i}", i % 3 + 1, (i * 7) % 4)
@@ -78,7 +85,7 @@ def test_a_cap_in_pairs_holds_without_one_in_shares(tmp_path):
     rater = pa.array(["rater:same"] * len(votes))
     pq.write_table(votes.set_column(1, "rater", rater), path / "votes.parquet")
     capped = run(path, "all_pairs", max_rater_share=1.0, max_per_rater=1)
-    assert len(capped.pairs) == 2, "one on each side of the split"
+    assert len(capped.pairs) == 3, "one in each part of the split"
     assert Fate.OVER_RATER_CAP in {count.fate for count in capped.dropped_pairs()}
 
 
@@ -180,16 +187,29 @@ def test_a_comparison_is_paired_as_judged(tmp_path):
 
 
 def test_prompts_stay_on_their_side(tmp_path):
-    """What was remembered of a training set is never held out later, whatever the share."""
+    """What was remembered of a training set is in the same part later, whatever else comes."""
     memory = SplitMemory(tmp_path / "split.parquet")
     first = run(snapshot(tmp_path / "one", *many(30)), "all_pairs", memory=memory)
     memory.remember(first.assigned)
-    held_out = set(first.pairs.filter(first.pairs["held_out"])["prompt_id"].to_pylist())
-    assert 0 < len(held_out) < 30
-    second = run(snapshot(tmp_path / "two", *many(60)), "all_pairs", memory=memory)
-    later = set(second.pairs.filter(second.pairs["held_out"])["prompt_id"].to_pylist())
-    old = {f"p{n:03}" for n in range(30)}
-    assert later & old == held_out & set(second.pairs["prompt_id"].to_pylist())
+    before = parts(first)
+    assert set(before.values()) == set(Part)
+    later = parts(run(snapshot(tmp_path / "two", *many(60)), "all_pairs", memory=memory))
+    both = before.keys() & later.keys()
+    assert len(both) > 20
+    assert {name: before[name] for name in both} == {name: later[name] for name in both}
+
+
+def test_each_part_has_its_own_fate(tmp_path):
+    """The answers of a pair are told to be in training, to teach the judge, or to be held out."""
+    result = run(snapshot(tmp_path / "s", *many(30, 2)), "all_pairs")
+    fates = dict(zip(*(result.fates[name].to_pylist() for name in ("completion_id", "fate")),
+                     strict=True))  # fmt: skip
+    told = {
+        (pair["part"], fates[pair[side]])
+        for pair in result.pairs.to_pylist()
+        for side in ("chosen_id", "rejected_id")
+    }
+    assert told == set(zip((Part.TRAIN, Part.JUDGE, Part.HELD_OUT), IN_PAIRS, strict=True))
 
 
 def test_near_duplicates_are_paired_only_when_asked(tmp_path):

@@ -23,7 +23,7 @@ from thumbwheel.pairs.dataset import read_pairs, write_dataset
 from thumbwheel.tables import MESSAGES
 from thumbwheel.training import TrainJob, train
 from thumbwheel.training.checkpoints import checkpoint_dir, last_checkpoint
-from thumbwheel.types import Prompt, Provenance
+from thumbwheel.types import Part, Prompt, Provenance
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -297,7 +297,8 @@ def write_tool_pairs(path: Path) -> Path:
         for n, chat in enumerate(chats)
     ]
     pairs = pa.Table.from_pylist(rows, schema=tables.PAIRS)
-    pairs = pairs.append_column("held_out", pa.array([False] * len(pairs)))
+    pairs = pairs.append_column("cluster_id", pairs["prompt_id"])
+    pairs = pairs.append_column("part", pa.array([Part.TRAIN] * len(pairs), pa.string()))
     votes = tables.VOTES.empty_table()
     return write_dataset(pairs, votes, path, DatasetConfig(), Provenance()).path / "train.parquet"
 

@@ -174,6 +174,7 @@ def export(
                 exports.read_rated(found.snapshot),
                 SplitMemory(settings.layout.split),
                 held_out=settings.dataset.held_out,
+                judge=settings.dataset.judge,
                 near_duplicate=settings.pairs.near_duplicate,
             )
             splits = {"train": exports.unpaired_votes(rated, certainty)}

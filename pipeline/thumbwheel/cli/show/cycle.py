@@ -103,7 +103,7 @@ def _print_flow(console: Console, report: CycleReport) -> None:
     add_losses(flow, completions_in_words(unused))
     dropped = pairs_in_words(dataset.dropped_pairs)
     flow.add_row("pairs proposed", f"{dataset.n_pairs + sum(dropped.values()):,}")
-    used = dataset.n_train + dataset.n_eval
+    used = dataset.n_train + dataset.n_judge + dataset.n_eval
     add_losses(flow, {**dropped, "over the configured maximum": dataset.n_pairs - used})
     flow.add_row(f"pairs trained on ({dataset.n_train_prompts:,} prompts)", f"{dataset.n_train:,}")
     add_losses(
@@ -113,6 +113,9 @@ def _print_flow(console: Console, report: CycleReport) -> None:
             "an answer was cut at max_length": report.training.n_truncated,
         },
     )
+    if dataset.n_judge:
+        label = f"pairs that teach the judge ({dataset.n_judge_prompts:,} prompts)"
+        flow.add_row(label, f"{dataset.n_judge:,}")
     flow.add_row(f"pairs held out ({dataset.n_eval_prompts:,} prompts)", f"{dataset.n_eval:,}")
     console.print(flow)
 

@@ -12,16 +12,22 @@ from rich.table import Table
 from rich.text import Text
 
 from thumbwheel.cli.show.tables import add_losses, clip, make_table, printable
-from thumbwheel.cycle.trace import SIDES, Trace, Use
+from thumbwheel.cycle.trace import PARTS, Trace, Use
 from thumbwheel.events import readable
 from thumbwheel.pairs import Pairing
 from thumbwheel.pairs.yields import YieldReport
 from thumbwheel.store import Snapshot
+from thumbwheel.types import Part
 from thumbwheel.types.fates import Fate, completions_in_words, pairs_in_words
 
 __all__ = ["print_pair", "print_pairing", "print_sentence", "print_trace", "print_yield"]
 
 _MOST_ROWS = 50
+_OUTCOMES = {
+    Part.TRAIN: "trained on",
+    Part.JUDGE: "one that teaches the judge",
+    Part.HELD_OUT: "held out",
+}
 
 
 def print_yield(console: Console, report: YieldReport) -> None:
@@ -52,7 +58,7 @@ def print_pair(console: Console, pair: Mapping[str, Any], lineage: pa.Table) -> 
     if "fate" in pair:
         outcome = f"is not in the set: {_words(pair)} ({pair['by']})"
     else:
-        outcome = "would be held out" if pair["held_out"] else "would be trained on"
+        outcome = f"would be {_OUTCOMES[pair['part']]}"
     print_sentence(
         console,
         f"{pair['pair_id']} is a pair of {pair['plugin']} (P(chosen is better) "
@@ -70,7 +76,7 @@ def print_trace(console: Console, trace: Trace, name: str) -> None:
     if not trace.pairs:
         _print_provenance(console, trace, version)
     elif name in trace.pairs:
-        print_sentence(console, f"{name} is a {SIDES[trace.pairs[name]]} pair of {dataset}.")
+        print_sentence(console, f"{name} is a {PARTS[trace.pairs[name]]} pair of {dataset}.")
         _print_votes(console, [(use.role, use.event_id, use.rater) for use in trace.uses])
     else:
         print_sentence(console, f"It is behind these pairs of {dataset}:")
@@ -78,9 +84,9 @@ def print_trace(console: Console, trace: Trace, name: str) -> None:
 
 
 def _print_pairs(console: Console, uses: Sequence[Use]) -> None:
-    table = make_table("", "pair", "side", "the event is about")
+    table = make_table("", "pair", "part", "the event is about")
     for use in uses[:_MOST_ROWS]:
-        table.add_row(use.pair_id, SIDES[use.side], f"the {use.role} answer")
+        table.add_row(use.pair_id, PARTS[use.part], f"the {use.role} answer")
     console.print(table)
     _print_more(console, len(uses))
 
@@ -107,6 +113,7 @@ def _print_provenance(console: Console, trace: Trace, version: str) -> None:
     table.add_row("cycle", trace.cycle_id)
     table.add_row("trained into", version)
     table.add_row("training pairs", f"{manifest.n_train:,}")
+    table.add_row("pairs for the judge", f"{manifest.n_judge:,}")
     table.add_row("held-out pairs", f"{manifest.n_eval:,}")
     table.add_row("snapshot", manifest.snapshot)
     table.add_row("configuration", str(manifest.config or ""))

@@ -91,7 +91,7 @@ max_rater_share = 0.01          # one user with a thousand votes moves nothing
 max_per_prompt = 3
 max_rater_share = 0.01
 balance = ["length", "lists", "bold", "headings", "code", "emoji"]  # alike in chosen and rejected
-# near_duplicate = 0.8          # prompts this alike are held out together
+# near_duplicate = 0.8          # prompts this alike lie in one part of the split
 
 # [execution]
 # plugin_seconds = 600          # a plugin that takes longer over one call is stopped
@@ -108,6 +108,7 @@ balance = ["length", "lists", "bold", "headings", "code", "emoji"]  # alike in c
 
 [dataset]
 held_out = 0.2                  # share of prompts kept for evaluation, never trained on
+judge = 0.2                     # share of prompts that teach the judge, and never the candidate
 # max_train_pairs = 2000        # bounds the time of a cycle
 # max_eval_pairs = 400
 
