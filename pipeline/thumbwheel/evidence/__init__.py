@@ -1,5 +1,6 @@
 """Evidence: what a candidate and the pairs behind it are worth, and who reads it.
 
+- `answers`: what can be measured of answers, and the guards on it.
 - `evaluation`: the metrics of candidate, champion and base on held-out prompts.
 - `budget`: what a look at the held-out prompts may spend.
 - `gate`: the verdict, rule by rule.

@@ -3,8 +3,6 @@
 Every metric is one value per prompt, so that all intervals and differences are paired by prompt.
 """
 
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,18 +12,18 @@ import pyarrow as pa
 
 from thumbwheel.config import EvaluationConfig
 from thumbwheel.errors import DataError, PluginError
+from thumbwheel.evidence.answers.diversity import distinct_n, self_bleu
 from thumbwheel.measures.statistics import paired_report
 from thumbwheel.plugin.host import Plugins
 from thumbwheel.types import EvalReport, LanguageModel, LogProb, Prompt, Regression, Sample
 
-__all__ = ["Evaluation", "distinct_n", "evaluate", "self_bleu"]
+__all__ = ["Evaluation", "evaluate"]
 
 Array = npt.NDArray[np.float64]
 
 Values = dict[str, dict[str, float]]
 """metric -> prompt id -> value."""
 
-_MAX_REFERENCES = 100
 _SAMPLES = 12
 _REGRESSIONS = 5
 
@@ -186,42 +184,6 @@ def _generation_metrics(prompt_ids: Sequence[str], answers: Sequence[str]) -> Va
         "self_bleu": self_bleu(answers),
     }
     return {name: dict(zip(prompt_ids, per, strict=True)) for name, per in measured.items()}
-
-
-def distinct_n(texts: Sequence[str], n: int) -> list[float]:
-    """Return each text's share in distinct-n, the ratio of distinct to all n-grams.
-
-    Li et al. 2016 (arXiv 1510.03055, section 5.2) define distinct-n over a whole set. An n-gram
-    that occurs c times in the set counts 1/c each time, so that the sum over the set is the number
-    of distinct n-grams; a text's value is the mean over its n-grams, or 0 when it has none.
-    """
-    grams = [_n_grams(text, n) for text in texts]
-    counts = Counter(gram for text in grams for gram in text)
-    return [sum(1 / counts[gram] for gram in text) / max(len(text), 1) for text in grams]
-
-
-def self_bleu(texts: Sequence[str]) -> list[float]:
-    """Return each text's BLEU against the others, in [0, 1]; 1 means they are all the same.
-
-    Zhu et al. 2018 (arXiv 1802.01886, section 3.3), with sacrebleu's sentence BLEU. In large sets
-    the references are the next 100 texts.
-    """
-    from sacrebleu.metrics import BLEU
-
-    metric = BLEU(effective_order=True)
-    doubled = [*texts, *texts]
-    reach = min(len(texts) - 1, _MAX_REFERENCES)
-    if reach < 1:
-        return [0.0] * len(texts)
-    return [
-        metric.sentence_score(text, doubled[index + 1 : index + 1 + reach]).score / 100
-        for index, text in enumerate(texts)
-    ]
-
-
-def _n_grams(text: str, n: int) -> list[tuple[str, ...]]:
-    words = re.findall(r"\w+|[^\w\s]", text.casefold())
-    return list(zip(*(words[start:] for start in range(n)), strict=False))
 
 
 def _plugin_metrics(plugins: Plugins, model: LanguageModel, pairs: pa.Table) -> Values:

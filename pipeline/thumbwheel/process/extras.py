@@ -26,7 +26,17 @@ EXTRAS: Mapping[str, Sequence[str]] = {
         "structlog",
         "uvicorn",
     ),
-    "train": ("accelerate", "datasets", "peft", "sacrebleu", "torch", "transformers", "trl"),
+    "train": (
+        "accelerate",
+        "datasets",
+        "peft",
+        "py3langid",
+        "sacrebleu",
+        "scikit-learn",
+        "torch",
+        "transformers",
+        "trl",
+    ),
 }
 """The distributions that each extra brings everywhere."""
 

@@ -21,7 +21,7 @@ from thumbwheel.evidence.audit.agreement import (
     measure_agreement,
     noise_estimate,
 )
-from thumbwheel.evidence.audit.language import other_language, sentiment
+from thumbwheel.measures.language import other_language, sentiment
 from thumbwheel.measures.style import difference
 from thumbwheel.pairs.balance import balance_probabilities
 from thumbwheel.tables import PAIRS, VOTES

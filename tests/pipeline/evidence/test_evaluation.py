@@ -9,7 +9,7 @@ from fake_models import FakeModel
 
 from thumbwheel.config import EvaluationConfig, GateConfig, PluginConfig
 from thumbwheel.errors import DataError, PluginError
-from thumbwheel.evidence.evaluation import distinct_n, evaluate, self_bleu
+from thumbwheel.evidence.evaluation import evaluate
 from thumbwheel.evidence.gate import decide
 from thumbwheel.plugin import PluginManager
 from thumbwheel.tables import PAIRS
@@ -191,19 +191,3 @@ def test_a_plugin_must_measure_every_model_alike(politeness):
     candidate = KnownModel("candidate", polite(0.5), varied)
     with pytest.raises(PluginError, match="'warm' was measured on other prompts for the base"):
         run(candidate, plugins=politeness(skip_base=True), champion=candidate)
-
-
-def test_distinct_n_is_the_ratio_over_the_set():
-    """The token-weighted mean of the per-text values is distinct n-grams over all n-grams."""
-    texts = ["a b c", "a b d", "e"]
-    unigrams = distinct_n(texts, 1)
-    assert sum(v * n for v, n in zip(unigrams, [3, 3, 1], strict=True)) == pytest.approx(5)
-    assert distinct_n(texts, 2)[2] == 0
-    assert distinct_n(["a b", "c d"], 2) == [1, 1]
-
-
-def test_self_bleu_of_equal_and_of_different_texts():
-    """The same text everywhere is 1; texts without a common word near 0; one alone is 0."""
-    assert self_bleu(["one two three four five"] * 4) == pytest.approx([1] * 4)
-    assert max(self_bleu(["a b c d e f", "g h i j k l", "m n o p q r"])) < 0.1
-    assert self_bleu(["alone"]) == [0]

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from thumbwheel.evidence.audit.language import other_language, sentiment
 from thumbwheel.evidence.audit.report import FeatureAudit
+from thumbwheel.measures.language import other_language, sentiment
 from thumbwheel.measures.style import FEATURES, difference
 from thumbwheel.types import Estimate
 

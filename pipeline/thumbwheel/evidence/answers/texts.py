@@ -1,0 +1,117 @@
+"""What can be seen of one answer by itself, or beside its prompt, without a model.
+
+Every function takes n texts and returns n numbers.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from thumbwheel.evidence.answers.words import Gram, n_grams, words_of
+from thumbwheel.types import Prompt
+
+__all__ = ["copied_prompt", "empty", "junk", "repetition"]
+
+Array = npt.NDArray[np.float64]
+
+_REPEATED_WORDS = 3
+_COPIED_WORDS = 5
+_FEWEST_WORDS = 3
+
+_SPECIAL = re.compile(
+    r"<\|[\w ]{1,30}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:pad|unk|eos|bos|mask)>"
+    r"|<(?:start|end)_of_turn>"
+)
+_JOINERS = {"\u200c", "\u200d", "\u00ad"}
+_BREAKS = {"\n", "\r", "\t"}
+
+
+def repetition(answers: Sequence[str]) -> Array:
+    """Return the share of an answer's words that only repeat.
+
+    A word does where it ends three words that occurred before in the answer, or follows itself.
+    """
+    return np.array([_repetition(words_of(answer)) for answer in answers])
+
+
+def _repetition(words: list[str]) -> float:
+    seen: set[Gram] = set()
+    repeated = [
+        word == before and word[0].isalnum()
+        for before, word in zip(["", *words], words, strict=False)
+    ]
+    for last, gram in enumerate(n_grams(words, _REPEATED_WORDS), start=_REPEATED_WORDS - 1):
+        repeated[last] |= gram in seen
+        seen.add(gram)
+    return sum(repeated) / max(len(words), 1)
+
+
+def copied_prompt(prompts: Sequence[Prompt], answers: Sequence[str]) -> Array:
+    """Return the share of an answer's words that are in a run of five or more from its prompt.
+
+    So quoting a name, or taking up "the capital of France", counts nothing. Of a message of fewer
+    than five words, but three at least, the whole counts as a run.
+    """
+    return np.array(
+        [_copied(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
+    )
+
+
+def _copied(prompt: Prompt, answer: str) -> float:
+    words = words_of(answer)
+    copied = [False] * len(words)
+    for message in prompt:
+        asked = words_of(message["content"])
+        n = min(_COPIED_WORDS, len(asked))
+        if n < _FEWEST_WORDS:
+            continue
+        runs = {*n_grams(asked, n)}
+        for start, gram in enumerate(n_grams(words, n)):
+            if gram in runs:
+                copied[start : start + n] = [True] * n
+    return sum(copied) / max(len(words), 1)
+
+
+def empty(answers: Sequence[str]) -> Array:
+    """Return 1 where an answer shows nothing: it is blank, or only control characters."""
+    return np.array([float(not any(map(_is_visible, answer))) for answer in answers])
+
+
+def _is_visible(character: str) -> bool:
+    return unicodedata.category(character)[0] not in "CZ"
+
+
+def junk(answers: Sequence[str]) -> Array:
+    """Return the share of an answer's characters that nobody writes.
+
+    They are control, private, unassigned and replacement characters, the special tokens of chat
+    templates such as `<|im_end|>`, and words of UTF-8 that was read as Windows-1252 ("donâ€™t").
+    """
+    return np.array([_junk(answer) for answer in answers])
+
+
+def _junk(answer: str) -> float:
+    n_special = sum(len(match) for match in _SPECIAL.findall(answer))
+    n_garbled = sum(len(word) for word in answer.split() if _is_garbled(word))
+    n_odd = sum(map(_is_odd, answer))
+    return min((n_special + n_garbled + n_odd) / max(len(answer), 1), 1.0)
+
+
+def _is_odd(character: str) -> bool:
+    if character in _BREAKS or character in _JOINERS:
+        return False
+    category = unicodedata.category(character)
+    # Marks of direction and the parts of an emoji are Cf, and are written.
+    return character == "\ufffd" or category in ("Cc", "Co", "Cn", "Cs")
+
+
+def _is_garbled(word: str) -> bool:
+    if word.isascii():
+        return False
+    try:
+        return word.encode("cp1252").decode("utf-8") != word
+    except UnicodeError:
+        return False
