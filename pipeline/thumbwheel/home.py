@@ -78,6 +78,11 @@ class Layout:
         return self.home / "ledger.jsonl"
 
     @property
+    def model_cache(self) -> Path:
+        """What models wrote, scored and embedded: see `language_model.cache`."""
+        return self.home / "model_cache.db"
+
+    @property
     def mlflow_database(self) -> Path:
         """MLflow's database, where no server is configured."""
         return self.home / "mlflow.db"

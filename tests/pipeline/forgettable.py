@@ -15,8 +15,11 @@ from projects import configuration
 from thumbwheel.config import DatasetConfig, VotePolicy, load_config
 from thumbwheel.cycle.journal import CycleJournal, CyclePlan
 from thumbwheel.events import content_id
+from thumbwheel.events.identity import text_identity
 from thumbwheel.evidence.evaluation import Evaluation
 from thumbwheel.ingest import ingest_all
+from thumbwheel.language_model import ModelCache
+from thumbwheel.language_model.cache_table import Output
 from thumbwheel.pairs.dataset import PART_FILES, read_manifest, read_pairs, write_dataset
 from thumbwheel.plugin import PluginManager, load_connector
 from thumbwheel.store import Store
@@ -94,7 +97,28 @@ def build(folder):
     with Store(config.layout.store) as store:
         ingest_all(config, PluginManager(config.plugins, config.base_dir), store, Quiet())
         a_cycle(store, config.home, "c1")
+    a_model_cache(config.layout.model_cache)
     return config
+
+
+def a_model_cache(path):
+    """Keep what a model said to everybody's questions, and what it knows of the rater by heart."""
+    asked = {f"question {number}": f"says {number}" for number in range(5)}
+    asked |= {f"question {CANARY}": "says what", "question 9": f"by heart: True answer {CANARY}"}
+    with ModelCache(path, warn=print) as cache:
+        cache.keep(
+            [
+                Output(prompt.encode(), *text_identity(prompt, text), text, b"")
+                for prompt, text in asked.items()
+            ]
+        )
+
+
+def kept_by_model(config):
+    """Return the questions of which the model cache holds an answer."""
+    asked = [*(f"question {number}" for number in range(10)), f"question {CANARY}"]
+    with ModelCache(config.layout.model_cache, warn=print) as cache:
+        return [key.decode() for key in cache.find([prompt.encode() for prompt in asked])]
 
 
 def received_events():

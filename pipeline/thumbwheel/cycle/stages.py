@@ -14,7 +14,7 @@ from thumbwheel.errors import DataError, StaleEvidenceError
 from thumbwheel.evidence.evaluation import Evaluation, evaluate
 from thumbwheel.evidence.gate import decide
 from thumbwheel.evidence.review import evidence_card, evidence_page
-from thumbwheel.language_model import AdaptedModel, load_base
+from thumbwheel.language_model import AdaptedModel, ModelCache, load_base
 from thumbwheel.pairs import Pairing, chunk_runner, pair_snapshot, votes_on
 from thumbwheel.pairs.dataset import read_manifest, read_pairs, write_dataset
 from thumbwheel.pairs.split import SplitMemory
@@ -179,24 +179,26 @@ class Turn:
             adapters["champion"] = champion.adapter
         adapters["candidate"] = trained.adapter
         progress = self._evaluation_progress(len(adapters))
-        models = {
-            name: AdaptedModel(
-                base,
-                name,
-                adapter,
-                settings=self._config.evaluation,
-                max_length=self._config.training.max_length,
-                progress=progress(name),
+        with ModelCache(self._config.layout.model_cache, warn=self._observer.warn) as cache:
+            models = {
+                name: AdaptedModel(
+                    base,
+                    name,
+                    adapter,
+                    settings=self._config.evaluation,
+                    max_length=self._config.training.max_length,
+                    cache=cache,
+                    progress=progress(name),
+                )
+                for name, adapter in adapters.items()
+            }
+            evaluation = evaluate(
+                models,
+                read_pairs(pairs.dataset.path / "eval.parquet"),
+                self._plugins,
+                self._config.evaluation,
+                champion_version=self._plan.champion,
             )
-            for name, adapter in adapters.items()
-        }
-        evaluation = evaluate(
-            models,
-            read_pairs(pairs.dataset.path / "eval.parquet"),
-            self._plugins,
-            self._config.evaluation,
-            champion_version=self._plan.champion,
-        )
         self._observer.done(f"{len(evaluation.report.metrics)} metrics of {len(models)} models")
         return evaluation
 

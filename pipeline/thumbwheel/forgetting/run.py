@@ -20,6 +20,7 @@ from thumbwheel.forgetting.pages import clear_pages
 from thumbwheel.forgetting.record import Record, TrainedOn, read_record, write_record
 from thumbwheel.forgetting.traces import Traces
 from thumbwheel.ingest import ingest_all
+from thumbwheel.language_model import ModelCache
 from thumbwheel.pairs.split import SplitMemory
 from thumbwheel.plugin.host import Plugins
 from thumbwheel.process.locks import only_one
@@ -160,7 +161,8 @@ class Forgetting:
             UnavailableError: MLflow does not answer, or its local database is in use.
             DiskFullError: There is no space for a second copy of the store.
             SourceError: A connector's log cannot be written.
-            BusyError: A receiver writes to its log, or another process took the store meanwhile.
+            BusyError: A receiver writes to its log, or another process took the store meanwhile,
+                or holds the cache of what models said.
         """
         self._observer.stage("forget")
         layout, remembered = self._config.layout, self._store.forgotten
@@ -169,6 +171,7 @@ class Forgetting:
         record = self._record().joined(_trained(self._touched))
         write_record(self._record_path, record)
         clear_leavings(layout)
+        self._clear_model_cache()
         n_logged = 0
         for source, connector in self._logged:
             self._observer.progress(0.1, source.name)
@@ -196,6 +199,16 @@ class Forgetting:
         )
         self._observer.done("everything of it is removed")
         return outcome
+
+    def _clear_model_cache(self) -> None:
+        traces = self._traces
+        with ModelCache(self._config.layout.model_cache, warn=self._observer.warn) as cache:
+            # A model may have learnt their texts by heart, and said them to somebody else.
+            cache.forget(
+                traces.prompt_ids,
+                traces.completion_ids,
+                lambda text: traces.without(text) != text,
+            )
 
     def _clear_old_stores(self) -> list[Path]:
         # What a killed `thumbwheel rebuild` left.

@@ -1,5 +1,8 @@
 """Language models in memory: one base, and any number of LoRA adapters on it.
 
+- `cache`: what models said, on disk, across cycles and processes.
+- `cache_table`: its table.
+- `kept`: what one model said, in memory and in the cache.
 - `loading`: a base model from a local directory, safely and in silence.
 - `encoding`: the token ids of prompts and completions.
 - `adapted`: the base under one of its adapters, scoring, embedding and sampling completions.
@@ -10,6 +13,7 @@ torch, transformers and peft are imported only when a model is loaded.
 """
 
 from thumbwheel.language_model.adapted import AdaptedModel
+from thumbwheel.language_model.cache import ModelCache
 from thumbwheel.language_model.loading import (
     LoadedBase,
     load_base,
@@ -20,6 +24,7 @@ from thumbwheel.language_model.loading import (
 __all__ = [
     "AdaptedModel",
     "LoadedBase",
+    "ModelCache",
     "load_base",
     "model_digest",
     "without_migration_warnings",

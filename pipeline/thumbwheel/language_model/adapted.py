@@ -3,15 +3,23 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from thumbwheel.config import EvaluationConfig
+from thumbwheel.language_model.cache import ModelCache
 from thumbwheel.language_model.encoding import encode, encode_prompts
 from thumbwheel.language_model.forward import Batches, Ids, read, sample
+from thumbwheel.language_model.kept import (
+    Asked,
+    kept_answers,
+    kept_embeddings,
+    kept_scores,
+    model_identity,
+)
 from thumbwheel.language_model.loading import LoadedBase
 from thumbwheel.types import Answer, LogProb, Prompt
 
@@ -24,8 +32,10 @@ Progress = Callable[[int, int], None]
 class AdaptedModel:
     """The base, or the base with one LoRA adapter; implements `types.LanguageModel`.
 
-    Scores and samples are kept for the life of the object, so that several metrics that ask for
-    the same texts share one pass over the model.
+    Scores, embeddings and samples are kept for the life of the object, so that several metrics
+    that ask for the same texts share one pass over the model; with a cache, they are also kept for
+    later cycles and other processes, batch by batch. What is kept equals what would be computed up
+    to the rounding of floats, which depends on what else is in a batch.
 
     Args:
         base: The base model in memory. Several models may share it, one call at a time.
@@ -33,6 +43,7 @@ class AdaptedModel:
         adapter: A LoRA adapter directory, or None for the base itself.
         settings: Batch size, sampling and seed.
         max_length: Longest sequence scored, in tokens; the same as in training.
+        cache: Asked before the model is.
         progress: Told after each batch how many texts of the call are done, and their number.
 
     Raises:
@@ -47,6 +58,7 @@ class AdaptedModel:
         *,
         settings: EvaluationConfig,
         max_length: int,
+        cache: ModelCache | None = None,
         progress: Progress | None = None,
     ) -> None:
         self._base = base
@@ -55,9 +67,11 @@ class AdaptedModel:
         self._settings = settings
         self._max_length = min(max_length, base.context_length)
         self._progress = progress or (lambda done, total: None)
-        self._scores: dict[tuple[str, str], LogProb] = {}
-        self._embeddings: dict[tuple[str, str], npt.NDArray[np.float32]] = {}
-        self._answers: dict[tuple[str, int], Answer] = {}
+        identity = model_identity(base, adapter) if cache is not None else ""
+        self._scores = kept_scores(cache, identity)
+        self._embeddings = kept_embeddings(cache, identity)
+        self._answers = kept_answers(cache, identity)
+        self._n_computed = self._n_kept = 0
         self._truncated: set[tuple[str, str]] = set()
 
     @property
@@ -69,6 +83,16 @@ class AdaptedModel:
     def n_truncated(self) -> int:
         """How many of the texts read so far were longer than `max_length` and were cut."""
         return len(self._truncated)
+
+    @property
+    def n_computed(self) -> int:
+        """How many texts the model itself has read or written."""
+        return self._n_computed
+
+    @property
+    def n_kept(self) -> int:
+        """How many texts were found in the cache instead."""
+        return self._n_kept
 
     def log_probs(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Sequence[LogProb]:
         """Score each completion behind its prompt, end-of-turn included.
@@ -88,7 +112,7 @@ class AdaptedModel:
         Raises:
             DataError: The chat template refuses a prompt.
         """
-        return [self._scores[key] for key in self._read(prompts, completions)]
+        return [self._scores[name] for name in self._read(prompts, completions)]
 
     def embed(
         self, prompts: Sequence[Prompt], completions: Sequence[str]
@@ -111,11 +135,11 @@ class AdaptedModel:
         Raises:
             DataError: The chat template refuses a prompt.
         """
-        keys = self._read(prompts, completions, with_embeddings=True)
+        names = self._read(prompts, completions, with_embeddings=True)
         hidden: int = self._base.model.config.get_text_config().hidden_size
-        embeddings = np.empty((len(keys), 3 * hidden), np.float32)
-        for row, key in enumerate(keys):
-            embeddings[row] = self._embeddings[key]
+        embeddings = np.empty((len(names), 3 * hidden), np.float32)
+        for row, name in enumerate(names):
+            embeddings[row] = self._embeddings[name]
         return embeddings
 
     def generate(self, prompts: Sequence[Prompt]) -> Sequence[str]:
@@ -173,59 +197,77 @@ class AdaptedModel:
         *,
         with_embeddings: bool = False,
     ) -> list[tuple[str, str]]:
-        """Have each text scored, and embedded where asked for; return their keys."""
+        """Have each text scored, and embedded where asked for; return their names."""
         known = self._embeddings if with_embeddings else self._scores
-        keys = [
+        names = [
             (_key(prompt), completion)
             for prompt, completion in zip(prompts, completions, strict=True)
         ]
-        new = {key: row for row, key in enumerate(keys) if key not in known}
-        encoded = encode(
-            self._base,
-            [prompts[row] for row in new.values()],
-            [completions[row] for row in new.values()],
-        )
-        rows = [(key, self._fit(key, *ids)) for key, ids in zip(new, encoded, strict=True)]
+        new = {name: row for row, name in enumerate(names) if name not in known}
+        texts = [(prompts[row], completions[row]) for row in new.values()]
+        encoded = encode(self._base, *zip(*texts, strict=True)) if texts else []
+        asked = [
+            Asked(name, *text, self._fit(name, *ids))
+            for name, text, ids in zip(new, texts, encoded, strict=True)
+        ]
+        left = known.look_up(asked)
         batches = Batches(self._base, self._settings.batch_size, with_embeddings=with_embeddings)
-        done = 0
-        for batch in batches.of(rows, lambda row: row[1]):
+        for batch in self._counted(batches.of(left, lambda it: it.ids), len(left), len(asked)):
             scores, embeddings = read(
                 self._base,
                 self._adapter,
-                [ids for _, ids in batch],
+                [it.ids for it in batch],
                 with_embeddings=with_embeddings,
             )
-            for row, (key, _) in enumerate(batch):
-                # What was told once stays as it is: another batch gives the last bits otherwise.
-                self._scores.setdefault(key, scores[row])
-                if embeddings is not None:
-                    self._embeddings[key] = embeddings[row]
-            done += len(batch)
-            self._progress(done, len(rows))
-        return keys
+            self._scores.keep(batch, scores)
+            if embeddings is not None:
+                self._embeddings.keep(batch, list(embeddings))
+        return names
 
     def _draw(self, prompts: Sequence[Prompt], draws: Sequence[int]) -> list[Answer]:
         """Return the answer to each prompt that is the draw of that number."""
-        keys = [(_key(prompt), draw) for prompt, draw in zip(prompts, draws, strict=True)]
-        new = {key: row for row, key in enumerate(keys) if key not in self._answers}
-        room = max(1, self._base.context_length - self._settings.max_new_tokens)
+        settings = self._settings
+        names = [(_key(prompt), draw) for prompt, draw in zip(prompts, draws, strict=True)]
+        new = {name: row for row, name in enumerate(names) if name not in self._answers}
+        room = max(1, self._base.context_length - settings.max_new_tokens)
         encoded = encode_prompts(self._base, [prompts[row] for row in new.values()])
-        rows = sorted(
-            ((key, ids[-room:]) for key, ids in zip(new, encoded, strict=True)),
-            key=lambda row: len(row[1]),
-        )
-        for start in range(0, len(rows), self._settings.batch_size):
-            batch = rows[start : start + self._settings.batch_size]
+        asked = [
+            Asked(
+                name,
+                prompts[row],
+                "",
+                Ids(ids[-room:], []),
+                (self._seed(*name), settings.temperature, settings.top_p, settings.max_new_tokens),
+            )
+            for (name, row), ids in zip(new.items(), encoded, strict=True)
+        ]
+        left = sorted(self._answers.look_up(asked), key=lambda it: len(it.ids.prompt))
+        starts = range(0, len(left), settings.batch_size)
+        batches = (left[start : start + settings.batch_size] for start in starts)
+        for batch in self._counted(batches, len(left), len(asked)):
             answers = sample(
                 self._base,
                 self._adapter,
-                [ids for _, ids in batch],
-                [self._seed(*key) for key, _ in batch],
-                self._settings,
+                [it.ids.prompt for it in batch],
+                [int(it.settings[0]) for it in batch],
+                settings,
             )
-            self._answers.update(zip((key for key, _ in batch), answers, strict=True))
-            self._progress(start + len(batch), len(rows))
-        return [self._answers[key] for key in keys]
+            self._answers.keep(batch, answers)
+        return [self._answers[name] for name in names]
+
+    def _counted(
+        self, batches: Iterable[list[Asked]], n_left: int, n_asked: int
+    ) -> Iterator[list[Asked]]:
+        """Yield the batches; count what the cache had, and each batch when it has been computed."""
+        done = n_asked - n_left
+        self._n_kept += done
+        if done:
+            self._progress(done, n_asked)
+        for batch in batches:
+            yield batch
+            done += len(batch)
+            self._n_computed += len(batch)
+            self._progress(done, n_asked)
 
     def _fit(self, key: tuple[str, str], prompt: list[int], completion: list[int]) -> Ids:
         excess = len(prompt) + len(completion) - self._max_length

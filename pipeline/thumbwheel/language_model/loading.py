@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,11 @@ class LoadedBase:
             or tokenizer.model_max_length
         )
         self._peft: Any = None
+
+    @cached_property
+    def digest(self) -> str:
+        """The `model_digest` of the directory, which is read once, when this is first asked for."""
+        return model_digest(self.path)
 
     @property
     def device(self) -> "torch.device":

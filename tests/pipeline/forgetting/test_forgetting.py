@@ -6,7 +6,10 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import sys
+from contextlib import closing
+from functools import partial
 
 import pyarrow.parquet as pq
 import pytest
@@ -17,6 +20,7 @@ from forgettable import (
     answer,
     build,
     holding,
+    kept_by_model,
     receive,
 )
 from storing import Quiet, balanced
@@ -29,6 +33,7 @@ from thumbwheel.errors import BusyError, DataError, InputError
 from thumbwheel.evidence.evaluation import Evaluation
 from thumbwheel.forgetting import Forgetting
 from thumbwheel.ingest import ingest_all, rebuild
+from thumbwheel.language_model import ModelCache
 from thumbwheel.pairs.dataset import read_manifest
 from thumbwheel.plugin import PluginManager
 from thumbwheel.process.locks import only_one
@@ -78,6 +83,7 @@ def test_no_byte_is_left(config):
         "snapshot/rated.parquet",
         "dataset/",
         "evaluation.json",
+        "model_cache.db",
     ):
         assert any(name in path for path in before), name
     outcome = forget(config)
@@ -107,6 +113,29 @@ def test_others_are_unharmed(config):
     evaluation = journal.read("evaluation", Evaluation)
     assert evaluation is not None
     assert [sample.candidate for sample in evaluation.samples] == ["by heart: [removed]"] * 5
+
+
+def test_models_said_nothing_to_them(config):
+    """Of what models said, the answers to their questions and their texts by heart are gone."""
+    everything = kept_by_model(config)
+    assert len(everything) == 7
+    forget(config)
+    assert sorted(kept_by_model(config)) == [f"question {number}" for number in range(5)]
+    config.layout.model_cache.write_bytes(f"damaged {CANARY}".encode() * 1000)
+    forget(config)
+    assert holding(config.home, CANARY) == []
+
+
+def test_who_uses_the_model_cache_is_waited_for(config, monkeypatch):
+    """What is in use is not left as it is: forgetting fails, and is done again when it is free."""
+    impatient = partial(ModelCache, patience_seconds=0.1)
+    monkeypatch.setattr("thumbwheel.forgetting.run.ModelCache", impatient)
+    with closing(sqlite3.connect(config.layout.model_cache, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(BusyError, match=r"another process uses .*model_cache\.db"):
+            forget(config)
+    forget(config)
+    assert holding(config.home, CANARY) == []
 
 
 def test_datasets_keep_their_name_and_say_what_is_gone(config):

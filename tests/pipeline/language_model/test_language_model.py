@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from adapted_models import COMPLETIONS, PROMPTS, SETTINGS, adapted, user
 from numpy.typing import NDArray
 from tiny import CHAT_TEMPLATE, build_tiny_adapter, build_tiny_model
 
-from thumbwheel.config import EvaluationConfig
 from thumbwheel.errors import DataError, ModelError
 from thumbwheel.language_model import AdaptedModel, LoadedBase, load_base, model_digest
 from thumbwheel.language_model.encoding import encode
@@ -21,50 +21,11 @@ from thumbwheel.types import Prompt
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SETTINGS = EvaluationConfig(batch_size=4, max_new_tokens=12, temperature=0.8, top_p=0.95)
-
 
 def close(expected: float | list[float]) -> object:
     """Return what equals these sums of log-probabilities, but for rounding."""
     # The relative one is for a GPU, where the model computes in bfloat16.
     return pytest.approx(expected, abs=1e-4, rel=2e-5)
-
-
-def user(text: str) -> Prompt:
-    return [{"role": "user", "content": text}]
-
-
-PROMPTS: list[Prompt] = [
-    user("Hi"),
-    user("A longer question, with some more words in it?"),
-    [{"role": "system", "content": "Be brief."}, *user("And now?")],
-    user("ünïcode ☃"),
-    user("x" * 60),
-    user("Hi"),
-]
-COMPLETIONS = ["Yes.", "", "A much longer answer than the others. " * 3, "☃", "no", "No."]
-
-
-@pytest.fixture(scope="module")
-def adapter_dir(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
-    return build_tiny_adapter(tmp_path_factory.mktemp("adapter"), tiny_model, seed=1)
-
-
-@pytest.fixture
-def base(tiny_model: Path) -> LoadedBase:
-    return load_base(tiny_model)
-
-
-def adapted(
-    base: LoadedBase, adapter: Path | None = None, *, max_length: int = 500, batch_size: int = 4
-) -> AdaptedModel:
-    return AdaptedModel(
-        base,
-        "base" if adapter is None else "candidate",
-        adapter,
-        settings=SETTINGS.model_copy(update={"batch_size": batch_size}),
-        max_length=max_length,
-    )
 
 
 # --- loading -------------------------------------------------------------------------------------
@@ -402,7 +363,7 @@ def reference_embedding(base: LoadedBase, prompt: Prompt, completion: str) -> ND
 
 
 def test_embeddings_equal_a_plain_computation(base: LoadedBase, adapter_dir: Path) -> None:
-    """Whatever the batch, means over the completion alone, and its last token; an adapter counts."""
+    """Means over the completion alone, and its last token, whatever the batch; adapters count."""
     together = adapted(base, batch_size=6).embed(PROMPTS, COMPLETIONS)
     assert together.shape == (6, 3 * base.model.config.hidden_size)
     assert together.dtype == np.float32
