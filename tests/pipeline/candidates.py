@@ -1,6 +1,7 @@
-"""A candidate with a tiny adapter, and a registry to put it in."""
+"""A candidate with a tiny adapter, a look at it, and a registry to put both in."""
 
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,15 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from thumbwheel.registry import Candidate, Registry
-from thumbwheel.types import Decision, Estimate, EvalReport, MetricReport, RuleResult
+from thumbwheel.types import (
+    Decision,
+    Estimate,
+    EvalReport,
+    Look,
+    MetricReport,
+    RuleResult,
+    Verdict,
+)
 
 PROJECT = "kitchen-helper"
 
@@ -43,6 +52,11 @@ def a_candidate(folder: Path, candidate_id: str, *, promote: bool = True) -> Can
         artifacts={"evidence.html": "<!doctype html><title>Evidence</title>"},
         description="Better than the base model.",
     )
+
+
+def a_look(candidate: str, *, p_value: float = 0.25, level: float = 0.001) -> Look:
+    when = datetime(2026, 11, 28, 12, 30, tzinfo=UTC)
+    return Look(candidate, when, level, p_value, Verdict.NOT_BETTER, 120, 100)
 
 
 def a_registry(folder: Path, uri: str | None = None) -> Registry:

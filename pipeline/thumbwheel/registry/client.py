@@ -14,6 +14,7 @@ from thumbwheel.registry.bundle import find_flaw
 from thumbwheel.registry.candidate import Candidate
 from thumbwheel.registry.connection import Connection, is_outage
 from thumbwheel.registry.erasure import compact, erase_texts, replace_pages
+from thumbwheel.registry.ledger import Ledger
 from thumbwheel.registry.recording import BUNDLE_TAG, find_experiment, record_candidate
 
 __all__ = ["Champion", "Registry", "open_registry"]
@@ -42,15 +43,22 @@ class Registry:
         experiment: The experiment that the runs go to; the project's name when None.
         artifact_root: Where files are kept when `tracking_uri` is a SQLite database. A server
             keeps them where it was told to.
+        ledger: The file that has the ledger's entries too, or None for none.
     """
 
     def __init__(
-        self, tracking_uri: str, project: str, experiment: str | None, artifact_root: Path
+        self,
+        tracking_uri: str,
+        project: str,
+        experiment: str | None,
+        artifact_root: Path,
+        ledger: Path | None = None,
     ) -> None:
         self._connection = Connection(tracking_uri)
         self._project = project
         self._experiment = experiment or project
         self._artifact_root = artifact_root.absolute()
+        self._mirror = ledger
 
     def exists(self) -> bool:
         """Return False when it is a local database that nobody has made yet."""
@@ -148,12 +156,27 @@ class Registry:
         Raises:
             ModelError: The adapter's files cannot be read.
         """
-        local = self._connection.database is not None
-        folder = self._artifact_root / quote(self._experiment, safe="")
-        location = folder.as_uri() if local else None
         with self._connection.client() as client:
-            experiment_id = find_experiment(client, self._experiment, location)
+            experiment_id = find_experiment(client, self._experiment, self._location())
             return record_candidate(client, experiment_id, self._project, candidate)
+
+    def _location(self) -> str | None:
+        """Return where a new experiment keeps its files; a server knows that itself."""
+        if self._connection.database is None:
+            return None
+        return (self._artifact_root / quote(self._experiment, safe="")).as_uri()
+
+    # --- the ledger ----------------------------------------------------------------------------
+
+    def ledger(self, say: Callable[[str], object]) -> Ledger:
+        """Return the project's ledger, see `registry.ledger`.
+
+        Args:
+            say: Called with a sentence when entries that MLflow had lost were entered again.
+        """
+        return Ledger(
+            self._connection, self._project, self._experiment, self._location(), self._mirror, say
+        )
 
     # --- promotion -----------------------------------------------------------------------------
 
@@ -253,4 +276,5 @@ def open_registry(config: Config) -> Registry:
         config.project,
         config.mlflow.experiment,
         config.layout.mlflow_artifacts,
+        config.layout.ledger,
     )

@@ -28,9 +28,16 @@ def find_experiment(client: Any, name: str, artifact_location: str | None) -> st
     Raises:
         ConfigError: It was deleted in MLflow.
     """
+    from mlflow.exceptions import MlflowException
+
     found = client.get_experiment_by_name(name)
     if found is None:
-        return str(client.create_experiment(name, artifact_location=artifact_location))
+        try:
+            return str(client.create_experiment(name, artifact_location=artifact_location))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(name)  # made by another in this moment
     if found.lifecycle_stage == "deleted":
         raise ConfigError(
             f"the experiment {name!r} was deleted in MLflow; run `mlflow experiments restore "

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from candidates import PROJECT, a_candidate, a_registry, free_port, open_client
+from candidates import PROJECT, a_candidate, a_look, a_registry, free_port, open_client
 from safetensors.numpy import load_file
 
 from thumbwheel.errors import (
@@ -232,7 +232,7 @@ def test_killed_at_any_write_a_candidate_is_registered_once(home: Path) -> None:
 
 
 def test_through_a_real_server(home: Path, tmp_path: Path) -> None:
-    """Register, promote and download over HTTP; the page's server ends with the block."""
+    """Register, promote, download, enter looks over HTTP; the server ends with the block."""
     local = a_registry(home)
     before = local.register(a_candidate(home, "c0"))
     with serve(f"sqlite:///{home / 'mlflow.db'}", home / "artifacts", free_port()) as server:
@@ -245,6 +245,8 @@ def test_through_a_real_server(home: Path, tmp_path: Path) -> None:
         assert champion is not None
         assert champion.version == version
         assert not (home / "unused").exists(), "the server keeps the files"
+        looks = [remote.ledger(print).enter(a_look(name)) for name in ("c1", "c2", "c1")]
+        assert looks == [1, 2, 1]
         for name in (before, version):
             run_id = remote.run_page(server.url, name).rpartition("/")[2]
             page = f"{server.url}/get-artifact?path=evidence.html&run_id={run_id}"
