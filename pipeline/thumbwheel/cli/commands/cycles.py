@@ -3,7 +3,9 @@
 Each is a few lines over the engine; heavy imports wait until they are needed.
 """
 
+import sys
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -100,6 +102,34 @@ def show(
     console = make_console()
     print_report(console, report, f"-c {config}")
     console.print(f"\nThe report as a file: {journal.path / 'report.json'}", soft_wrap=True)
+
+
+@cycle_commands.command()
+def history(
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: Annotated[bool, typer.Option("--json", help="Write it as one JSON object.")] = False,
+) -> None:
+    """Show the looks at the held-out prompts: their verdicts, and the error budget they spent."""
+    from pydantic_core import to_json
+
+    from thumbwheel.cli.show.history import make_history, print_history
+    from thumbwheel.cycle.journal import list_cycles
+    from thumbwheel.registry import open_registry
+
+    settings = load_config(config)
+    console = make_console(stderr=as_json)
+    ledger = open_registry(settings).ledger(console.print)
+    versions = {
+        journal.path.name: version
+        for journal in list_cycles(settings.layout)
+        if (version := journal.read("registered", str)) is not None
+    }
+    looks, promotions = ledger.looks(), ledger.promotions()
+    made = make_history(looks, promotions, versions, settings.gate, datetime.now(UTC))
+    if as_json:
+        sys.stdout.buffer.write(to_json(made, indent=2) + b"\n")
+    else:
+        print_history(console, made)
 
 
 @cycle_commands.command()
