@@ -58,6 +58,7 @@ COMMANDS = {
     "write-pairs": ("write-pairs --out written.jsonl --dry-run", None),
     "annotate import": ("annotate import none.csv --tasks none --out e.jsonl", "none"),
     "show": ("show", "cycle"),
+    "history": ("history", None),
     "plugins list": ("plugins list", None),
     "plugins new": ("plugins new mine", None),
     "plugins check": ("plugins check none.py", "cannot read the plugin file"),
