@@ -25,11 +25,13 @@ from thumbwheel.config import ConfigPath
 from thumbwheel.hookspecs import hookimpl
 from thumbwheel.measures.confidence import probability_better
 from thumbwheel.tables import (
+    COMPARED,
     COUNTS_KEY,
     DEAD_LETTERS,
     EVENTS,
     METRICS,
     PAIRS,
+    PREFERENCES,
     PROPOSED,
     RATED,
     REASONS,
@@ -37,11 +39,13 @@ from thumbwheel.tables import (
 from thumbwheel.types import LanguageModel, PreferencePair, Prompt, RatedCompletion
 
 __all__ = [
+    "COMPARED",
     "COUNTS_KEY",
     "DEAD_LETTERS",
     "EVENTS",
     "METRICS",
     "PAIRS",
+    "PREFERENCES",
     "PROPOSED",
     "RATED",
     "REASONS",

@@ -95,6 +95,22 @@ class HookSpecs:
         """
 
     @hookspec
+    def judge_answers(self, compared: pa.Table) -> pa.Table:
+        """Say which of two answers to a prompt is better.
+
+        Called where `[[judges]]` names the plugin, with at most 1,000 comparisons at a time: sides
+        of pairs that people judged, which show how far the plugin may be trusted, and answers of
+        candidate and champion. Nothing says which is which, and two equal texts never come. Must
+        be deterministic: the same two answers get the same preference.
+
+        Args:
+            compared: `tables.COMPARED`.
+
+        Returns:
+            `tables.PREFERENCES`, one row per comparison, in any order.
+        """
+
+    @hookspec
     def cycle_finished(self, report: CycleReport) -> None:
         """Observe a finished cycle: notify someone, hot-load the adapter.
 

@@ -17,7 +17,7 @@ from thumbwheel.conformance.checks import checks_of
 from thumbwheel.hookspecs import HookSpecs
 from thumbwheel.ingest import parser_for
 from thumbwheel.plugin import HOOKS, PluginManager
-from thumbwheel.tables import COMPARISONS
+from thumbwheel.tables import COMPARED, COMPARISONS
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "plugins.md").read_text()
@@ -148,6 +148,23 @@ def test_the_metric_on_the_page(followed, pairs):
     plugins = PluginManager([PluginConfig(use="rules/ends_properly.py:EndsProperly")], folder)
     table = plugins.evaluate_model(Model(), pairs(("a", "b"), ("c", "d")))
     assert table.to_pylist() == [{"metric": "ends_properly", "prompt_id": "p", "value": 1.0}]
+
+
+def test_the_judge_on_the_page(followed):
+    """The answer with fewer fillers is preferred, as the configuration on the page lists them."""
+    folder, _ = followed
+    config = load_config(folder / "thumbwheel.toml")
+    assert [judge.use for judge in config.judges] == ["FewerFillers"]
+    texts = [("It is Lima.", "Basically, it is Lima."), ("Actually, Lima.", "Lima."), ("A", "B")]
+    compared = pa.Table.from_pylist(
+        [
+            {"comparison_id": str(n), "first": first, "second": second}
+            for n, (first, second) in enumerate(texts)
+        ],
+        schema=COMPARED,
+    )
+    judged = PluginManager(config.plugins, folder).judge_answers(compared, "FewerFillers")
+    assert judged["preference"].to_pylist() == [1, 0, 0.5]
 
 
 def test_every_promise_is_in_the_table():

@@ -24,6 +24,7 @@ from thumbwheel.tables import (
     DEAD_LETTERS,
     EVENTS,
     METRICS,
+    PREFERENCES,
     PROPOSED,
     REASONS,
     conform,
@@ -142,6 +143,23 @@ class PluginManager:
         ]
         return pa.concat_tables(measured) if measured else METRICS.empty_table()
 
+    def judge_answers(self, compared: pa.Table, plugin: str | None = None) -> pa.Table:
+        """Ask one plugin which answers are better.
+
+        Args:
+            compared: `tables.COMPARED`.
+            plugin: Its name; None asks the first that judges.
+
+        Returns:
+            `tables.PREFERENCES`, in the order of `compared`.
+        """
+        for name, call in self._calls("judge_answers"):
+            if plugin in (None, name):
+                who = f"{name}.judge_answers"
+                judged = conform(call(compared=compared), PREFERENCES, who)
+                return _in_order(judged, compared, who)
+        raise PluginError(f"no plugin {plugin or ''} that implements judge_answers is loaded")
+
     def cycle_finished(self, report: CycleReport) -> list[str]:
         """Tell every observer; return what went wrong in them."""
         failures = []
@@ -224,6 +242,30 @@ def _check_proposals(proposed: pa.Table, rated: pa.Table, who: str) -> None:
             f"{who} gave a confidence outside (0.5, 1]: it is P(chosen is better), and a tie is "
             "no pair"
         )
+
+
+def _in_order(judged: pa.Table, compared: pa.Table, who: str) -> pa.Table:
+    """Check that a judge said one thing of each comparison, and sort it as they are."""
+    ids = judged["comparison_id"].combine_chunks()
+    rows = pc.index_in(compared["comparison_id"], ids)
+    if rows.null_count:
+        missing = compared["comparison_id"].filter(pc.is_null(rows))[0].as_py()
+        raise PluginError(
+            f"{who} said nothing of the comparison {missing!r}; give a row for each, with null "
+            "where the plugin cannot tell"
+        )
+    if len(judged) != len(compared):
+        raise PluginError(
+            f"{who} returned {len(judged):,} rows for {len(compared):,} comparisons; give one for "
+            "each that it was given"
+        )
+    preferences = judged["preference"].drop_null().to_numpy()
+    if not np.all((preferences >= 0) & (preferences <= 1)):
+        raise PluginError(
+            f"{who} gave a preference outside [0, 1]: it is 1 where the first answer is better, 0 "
+            "where the second is, 0.5 for a tie, null where the plugin cannot tell"
+        )
+    return judged.take(rows)
 
 
 def _first_of_each_pair(proposals: pa.Table) -> pa.Table:

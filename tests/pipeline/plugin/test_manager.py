@@ -8,7 +8,7 @@ import pytest
 from thumbwheel.config import PluginConfig, SourceConfig
 from thumbwheel.errors import ConfigError, PluginError
 from thumbwheel.plugin import PluginManager, load_connector
-from thumbwheel.tables import COMPARISONS, PAIRS, RATED
+from thumbwheel.tables import COMPARED, COMPARISONS, PAIRS, RATED
 
 HEAD = """
 import pyarrow as pa
@@ -163,6 +163,49 @@ def test_a_screen_cannot_invent_pairs(load):
     body = SCREEN.format(name="P", hits="x").replace('pairs["pair_id"].to_pylist()', '["x"]')
     with pytest.raises(PluginError, match="which it was not given"):
         load(body).screen_pairs(PAIRS.empty_table())
+
+
+COMPARED_ROWS = pa.Table.from_pylist(
+    [{"comparison_id": name, "first": "a", "second": "b"} for name in "xyz"], schema=COMPARED
+)
+
+
+def judge(rows, name="P"):
+    return (
+        f"@dataclass(frozen=True)\nclass {name}:\n    @hookimpl\n"
+        "    def judge_answers(self, compared):\n"
+        f"        return pa.Table.from_pylist({rows}, schema=PREFERENCES)\n"
+    )
+
+
+def said(**preferences):
+    return [{"comparison_id": name, "preference": value} for name, value in preferences.items()]
+
+
+def test_a_judge_is_asked_alone_and_answers_in_order(load):
+    """Only the named plugin judges; its rows come back in the order of the question."""
+    body = judge(said(z=0.0, x=1.0, y=None), "P") + judge(said(x=0.5, y=0.5, z=0.5), "Q")
+    plugins = load(body, "P", "Q")
+    assert plugins.judge_answers(COMPARED_ROWS, "P").to_pylist() == said(x=1.0, y=None, z=0.0)
+    assert plugins.judge_answers(COMPARED_ROWS, "Q")["preference"].to_pylist() == [0.5] * 3
+    with pytest.raises(PluginError, match="no plugin R that implements judge_answers"):
+        plugins.judge_answers(COMPARED_ROWS, "R")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (said(x=1.0, y=0.0), "said nothing of the comparison 'z'"),
+        (said(x=1.0, y=0.0, z=0.0, w=0.0), "4 rows for 3 comparisons"),
+        (said(x=1.0, y=0.0, z=1.5), r"outside \[0, 1\]"),
+        (said(x=1.0, y=0.0, z=float("nan")), r"outside \[0, 1\].*null where"),
+    ],
+)
+def test_what_a_judge_says_is_checked(load, rows, message):
+    """Every comparison has one preference, between 0 and 1, or null."""
+    rows = repr(rows).replace("nan", "float('nan')")
+    with pytest.raises(PluginError, match=f"P.judge_answers.*{message}"):
+        load(judge(rows)).judge_answers(COMPARED_ROWS)
 
 
 def test_observers_cannot_break_a_cycle(load):

@@ -17,7 +17,7 @@ from thumbwheel.config import PluginConfig
 from thumbwheel.errors import PluginError
 from thumbwheel.plugin import PluginManager
 from thumbwheel.plugin.host import IsolatedPlugins
-from thumbwheel.tables import COMPARISONS, EVENTS, PAIRS, RATED
+from thumbwheel.tables import COMPARED, COMPARISONS, EVENTS, PAIRS, RATED
 
 pytestmark = pytest.mark.slow  # the host is a process
 
@@ -367,3 +367,17 @@ def test_the_process_ends_with_the_one_that_started_it(tmp_path, how):
             worker.kill()
         assert parent.stdout.read() == ("interrupted\n" if how == signal.SIGINT else "")
     assert ended
+
+
+def test_a_judge_is_asked_without_the_others(load):
+    """The named plugin judges; another that would fail is not called, and named when it is."""
+    judged = "return pa.table({'comparison_id': compared['comparison_id'], 'preference': [1.0]})"
+    body = plugin("Fair", "judge_answers", "compared", judged)
+    body += plugin("Broken", "judge_answers", "compared", "os._exit(3)")
+    plugins = load(body, "Broken", "Fair")
+    row = {"comparison_id": "c", "first": "a", "second": "b"}
+    compared = pa.Table.from_pylist([row], schema=COMPARED)
+    assert plugins.judge_answers(compared, "Fair")["preference"].to_pylist() == [1.0]
+    with pytest.raises(PluginError, match=r"Broken.judge_answers .* ended its process"):
+        plugins.judge_answers(compared, "Broken")
+    assert plugins.judge_answers(compared, "Fair")["preference"].to_pylist() == [1.0]

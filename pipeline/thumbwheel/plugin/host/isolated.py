@@ -23,9 +23,9 @@ class IsolatedPlugins:
 
     A plugin that raises, takes too long, holds too much memory, ends its process or returns what it
     must not is stopped, and named in a `PluginError`: at once where leaving it out would let
-    something through (`process_events`, `screen_pairs`). A failing `make_pairs` is left out from
-    then on and kept in `failed`, and the pairs of the others go on; only when none is left, that is
-    an error.
+    something through (`process_events`, `screen_pairs`), or it is the only one asked
+    (`judge_answers`). A failing `make_pairs` is left out from then on and kept in `failed`, and the
+    pairs of the others go on; only when none is left, that is an error.
 
     `evaluate_model` and `cycle_finished` get a loaded model and a report, and are called in this
     process: only for plugins that implement one of these their code is imported here, at the first
@@ -117,6 +117,15 @@ class IsolatedPlugins:
         """
         return self._call("screen_pairs", pairs)
 
+    def judge_answers(self, compared: pa.Table, plugin: str) -> pa.Table:
+        """Ask one plugin which answers are better; see `PluginManager.judge_answers`.
+
+        Raises:
+            PluginError: It failed, or there is none of this name that judges.
+        """
+        others = tuple(info.name for info in self.infos if info.name != plugin)
+        return self._call("judge_answers", compared, left_out=others)
+
     def evaluate_model(self, model: LanguageModel, pairs: pa.Table) -> pa.Table:
         """Join the metrics that the plugins measure, in this process."""
         return self._here.evaluate_model(model, pairs)
@@ -134,9 +143,9 @@ class IsolatedPlugins:
         ]
         return PluginManager(wanted, self._base_dir)
 
-    def _call(self, hook: str, table: pa.Table) -> pa.Table:
+    def _call(self, hook: str, table: pa.Table, left_out: Sequence[str] = ()) -> pa.Table:
         try:
-            return self._ask(hook, table)
+            return self._ask(hook, table, left_out=left_out)
         except PluginFailedError as failure:
             raise PluginError(str(failure)) from failure
 
