@@ -9,7 +9,7 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ class ChatServer:
     """What the server does and saw.
 
     `next` holds how the coming requests fare; behind its end all are answered properly. `worse` is
-    how much longer than the better answer a worse one is.
+    how much longer than the better answer a worse one is. `policy` replies in the model's place to
+    the last message of a chat.
     """
 
     def __init__(self, model_path: Path) -> None:
@@ -40,6 +41,7 @@ class ChatServer:
         self._lock = threading.Lock()
         self.next: deque[str] = deque()
         self.worse = 1.0
+        self.policy: Callable[[str], str] | None = None
         self.requests: list[dict[str, object]] = []
         self.url = ""
         self.most_at_once = self._at_once = 0
@@ -56,6 +58,7 @@ class ChatServer:
         self.next.clear()
         self.requests.clear()
         self.worse = 1.0
+        self.policy = None
         self.most_at_once = 0
 
     def answer(self, request: dict[str, Any], authorization: str | None) -> Response:
@@ -94,6 +97,8 @@ class ChatServer:
 
     def _text(self, content: str) -> str:
         """Return what the model writes: as JSON where that is asked for."""
+        if self.policy is not None:
+            return self.policy(content)
         found = re.search(r"<data>\n(.*)\n</data>", content, re.DOTALL)
         if found is None:
             return self._letters(16)
@@ -120,6 +125,19 @@ class ChatServer:
                 ),
             )
         return self._base.tokenizer.decode(tokens[0, 1:]).replace(" ", "-")
+
+    def likelier(self, content: str, begun: str, endings: Sequence[str]) -> str:
+        """Return which ending the model finds likeliest behind a message and a begun reply."""
+        import torch
+
+        chat = [{"role": "user", "content": content}]
+        tokenizer = self._base.tokenizer
+        text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+        ids = tokenizer(text + begun, add_special_tokens=False)["input_ids"]
+        with self._lock, torch.inference_mode():
+            logits = self._base.model(torch.tensor([ids])).logits[0, -1]
+        tokens = [tokenizer(end, add_special_tokens=False)["input_ids"][0] for end in endings]
+        return endings[int(logits[tokens].argmax())]
 
 
 def problem(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
