@@ -2,7 +2,7 @@
 
 Prompts that say the same thing are answered alike, well or badly: they are one observation more
 than several. So every interval here counts clusters. All are closed formulas: no resampling, no
-seed. `benchmarks/coverage.py` shows how often they hold the truth.
+seed. `python benchmarks/gate.py f` shows how often they hold the truth.
 """
 
 import math

@@ -1,0 +1,210 @@
+"""How often the gate errs, by simulation: in a year of looks, under tuning, on broken answers.
+
+    python benchmarks/gate.py                 # everything
+    python benchmarks/gate.py a c --runs 100  # some of it
+    python benchmarks/gate.py --quick         # few runs of everything
+
+- **a** years in which no candidate is better: how many see a promotion.
+- **b** fifty settings tried by somebody who keeps what looks best: how often one is promoted that
+  is no better.
+- **c** candidates that are better: after how many weekly looks one is promoted; and who can follow
+  a champion that was promoted by luck.
+- **f** how often an interval holds the truth.
+
+In a, b, c and f models are simulated: `gate_worlds.py` says how. Tests, levels, power and intervals
+are the project's own. A number after ± is its Monte Carlo standard error. LORD++ and SAFFRON are
+left out where `online-fdr` is not installed.
+"""
+
+import argparse
+import os
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from gate_coverage import coverage
+from gate_luck import after_luck
+from gate_rules import has_online_fdr
+from gate_tuning import tuning
+from gate_years import WEEKS, error_over_time, power_over_time
+
+Results = Mapping[tuple[str, str], Sequence[float]]
+"""One number of each run, by row and column of a table."""
+
+_WIDTH = 220
+"""Columns of a table where it is not shown in a terminal."""
+_PIECES = 4
+"""A job has the runs of a part in so many pieces, so that none waits long for the other."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A number to reach, or not to pass, in every one of the rows of a column."""
+
+    column: str
+    least: float = float("-inf")
+    most: float = float("inf")
+    rows: Callable[[str], bool] = lambda row: True
+
+
+@dataclass(frozen=True)
+class Part:
+    """Runs, and how they are shown.
+
+    Attributes:
+        title: Of the table.
+        run: Does so many runs from a seed.
+        runs: How many, unless the command says; a tenth when it is to be quick.
+        show: Returns a cell, from one number of each run.
+        bars: What must hold.
+    """
+
+    title: str
+    run: Callable[[np.random.SeedSequence, int], Results]
+    runs: int
+    show: Callable[[Sequence[float]], str]
+    bars: Sequence[Bar] = ()
+
+
+def percent(values: Sequence[float]) -> str:
+    """Return a share with its standard error, such as `2.4% ± 0.8`."""
+    share = float(np.mean(values))
+    return f"{share:.1%} ± {100 * (share * (1 - share) / len(values)) ** 0.5:.1f}"
+
+
+def number(values: Sequence[float]) -> str:
+    """Return a mean with its standard error; a share as `percent` does."""
+    if set(values) <= {0.0, 1.0}:
+        return percent(values)
+    return f"{np.mean(values):+.3f} ± {np.std(values) / len(values) ** 0.5:.3f}"
+
+
+def by_week(values: Sequence[float]) -> str:
+    """Return how many are promoted by week 1, 4, 12, 26 and 52, in percent."""
+    return " ".join(f"{100 * np.mean(np.asarray(values) <= week):.0f}" for week in WEEKS)
+
+
+PARTS: Mapping[str, Sequence[Part]] = {
+    "a": [
+        Part(
+            "a. Years with a false promotion",
+            error_over_time,
+            300,
+            percent,
+            [Bar("ours", most=0.05)],
+        )
+    ],
+    "b": [
+        Part(
+            "b. Searches over 50 settings, none of them better",
+            tuning,
+            400,
+            number,
+            [Bar("promoted", most=0.05, rows=lambda row: "held-out" not in row)],
+        )
+    ],
+    "c": [
+        Part(
+            f"c. Promoted by week {', '.join(map(str, WEEKS))}, in percent",
+            power_over_time,
+            200,
+            by_week,
+        ),
+        Part(
+            "c. After luck: promoted with a true +.05 over the champion, at the first look",
+            after_luck,
+            150,
+            number,
+        ),
+    ],
+    "f": [
+        Part(
+            "f. 95% intervals that hold the truth, and their width",
+            coverage,
+            400,
+            number,
+            [Bar("ours", least=0.93)],
+        )
+    ],
+}
+
+
+def run_part(
+    workers: ProcessPoolExecutor, part: Part, seed: np.random.SeedSequence, runs: int, jobs: int
+) -> Results:
+    """Do a part's runs in pieces, and put them together."""
+    pieces = [len(piece) for piece in np.array_split(np.arange(runs), jobs * _PIECES) if len(piece)]
+    merged: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for results in workers.map(part.run, seed.spawn(len(pieces)), pieces):
+        for cell, values in results.items():
+            merged[cell] += values
+    return merged
+
+
+def tabulate(part: Part, results: Results, runs: int) -> Table:
+    """Return the rows and columns in the order in which they first came."""
+    rows, columns = (list(dict.fromkeys(cell[side] for cell in results)) for side in (0, 1))
+    table = Table("", *columns, title=f"{part.title} ({runs} runs)", title_justify="left")
+    for row in rows:
+        cells = [results.get((row, column)) for column in columns]
+        table.add_row(row, *("" if values is None else part.show(values) for values in cells))
+    return table
+
+
+def show_bar(bar: Bar, results: Results) -> str:
+    """Return what was reached where it was least, and whether that meets the bar."""
+    means = {
+        row: float(np.mean(values))
+        for (row, column), values in results.items()
+        if column == bar.column and bar.rows(row)
+    }
+    worst = (max if bar.most < float("inf") else min)(means, key=lambda row: means[row])
+    limit = f"<= {bar.most:.0%}" if bar.most < float("inf") else f">= {bar.least:.0%}"
+    met = "met" if bar.least <= means[worst] <= bar.most else "MISSED"
+    n = len(results[worst, bar.column])
+    error = (means[worst] * (1 - means[worst]) / n) ** 0.5
+    reached = f"{means[worst]:.1%} ± {error:.1%} at worst ({worst})"
+    return f"{bar.column} {limit} in each row: {reached}, {met}"
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", help="some of a, b, c, f; all if none is given")
+    parser.add_argument("--runs", type=int, help="of each part")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the runs")
+    asked = parser.parse_args()
+    unknown = set(asked.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    # Two jobs of one thread each do more than one of two threads.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH
+    if not has_online_fdr():
+        console.print("online-fdr is not installed: LORD++ and SAFFRON are left out")
+    with ProcessPoolExecutor(asked.jobs, get_context("spawn")) as workers:
+        for letter in asked.parts or PARTS:
+            for index, part in enumerate(PARTS[letter]):
+                seed = np.random.SeedSequence([asked.seed, ord(letter), index])
+                runs = asked.runs or max(part.runs // (10 if asked.quick else 1), 1)
+                results = run_part(workers, part, seed, runs, asked.jobs)
+                console.print(tabulate(part, results, runs))
+                for bar in part.bars:
+                    console.print(show_bar(bar, results), highlight=False)
+    console.print(f"seed: {asked.seed}")
+
+
+if __name__ == "__main__":
+    main()
