@@ -61,6 +61,17 @@ def test_what_was_not_seen_may_be_there():
     assert interval([3.0] * 5) == cluster_estimate([3.0] * 5, confidence=0.5)
 
 
+def test_one_cluster_says_next_to_nothing():
+    """Eight near-duplicates that went well leave nearly all open, and without bounds everything."""
+    alone = interval([0.0] * 8, ["a"] * 8, bounds=(0, 1))
+    assert (alone.value, alone.n) == (0, 8)
+    assert alone.high == pytest.approx(0.793, abs=0.001)
+    unbounded = interval([0.0, 1.0], ["a", "a"])
+    assert unbounded.value == 0.5
+    assert math.isnan(unbounded.low)
+    assert math.isnan(unbounded.high)
+
+
 @given(numbers, st.floats(-3, 3), st.floats(0.1, 5))
 def test_moved_and_scaled_values(values, by, factor):
     """An interval moves and grows with its values, and turns over with their sign."""
@@ -82,7 +93,7 @@ def test_order_and_names_do_not_matter(values, random):
     one = interval(values, clusters)
     other = interval([values[at] for at in order], [f"c{clusters[at]}" for at in order])
     assert (other.value, other.low, other.high) == pytest.approx(
-        (one.value, one.low, one.high), abs=1e-9
+        (one.value, one.low, one.high), abs=1e-9, nan_ok=True
     )
 
 

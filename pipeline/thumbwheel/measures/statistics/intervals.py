@@ -2,7 +2,7 @@
 
 Prompts that say the same thing are answered alike, well or badly: they are one observation more
 than several. So every interval here counts clusters. All are closed formulas: no resampling, no
-seed. `python benchmarks/gate.py f` shows how often they hold the truth.
+seed. `benchmarks/interval_coverage.py` shows how often they hold the truth.
 """
 
 import math
@@ -44,7 +44,7 @@ def cluster_estimate(
       clusters (Survey Sampling, 1965, section 11.7) less one;
     - the same, corrected for skewness (Johnson 1978, JASA 73:536-544, eq. 2.7), which moves the end
       on the side of the long tail;
-    - where at least half of the clusters have one and the same value, as with rates near 0 and
+    - where more than half of the clusters have one and the same value, as with rates near 0 and
       ties: Wilson's intervals (1927, JASA 22:209-212) of how many clusters lie above and below it,
       put together as Zou and Donner do (2008, Statistics in Medicine 27:1693-1702). So 100 good
       answers do not show that there are no bad ones: what was not seen in 100 clusters may be the
@@ -56,7 +56,8 @@ def cluster_estimate(
         confidence: Coverage of the interval, such as 0.95.
         weights: What each prompt counts in the mean, at least 0; None where all count the same.
         bounds: The least and the largest value there can be. Without them equal values have a point
-            as interval: nothing says how far another value may lie.
+            as interval: nothing says how far another value may lie. One cluster alone has none
+            then: its ends are NaN.
     """
     sample = np.asarray(values, dtype=np.float64)
     n = len(sample)
@@ -65,6 +66,8 @@ def cluster_estimate(
         return Estimate(math.nan, math.nan, math.nan, n)
     share, means = _by_cluster(sample, weight / weight.sum(), clusters)
     mean = float(share @ means)
+    if len(share) == 1 and bounds is None:
+        return Estimate(mean, math.nan, math.nan, n)
     effective = 1 / float(share @ share)
     ends = [_t_interval(share, means, mean, effective, confidence)]
     ends.append(_rare_interval(share, means, mean, effective, confidence, bounds))
@@ -174,7 +177,7 @@ def _t_interval(
     share: Array, means: Array, mean: float, effective: float, confidence: float
 ) -> tuple[float, float]:
     """Return the hull of the t interval and its correction for skewness."""
-    if len(share) < 2:  # one cluster says nothing of the spread between clusters
+    if len(share) == 1:
         return mean, mean
     # What the mean moves by when a cluster is left out.
     moved = share * (means - mean) / (1 - share)
@@ -196,14 +199,14 @@ def _rare_interval(
     confidence: float,
     bounds: tuple[float, float] | None,
 ) -> tuple[float, float]:
-    """Return the interval for values of which at least half are the same; elsewhere a point."""
+    """Return the interval for values of which more than half are the same; elsewhere a point."""
     ordered = np.sort(means)
-    # What at least half of the values are is also their median.
+    # What more than half of the values are is also their median.
     usual = float(ordered[len(ordered) // 2])
     beyond = means - usual
     near = _EQUAL * max(1.0, abs(usual))
     above, below = beyond > near, beyond < -near
-    if 2 * int(np.sum(above | below)) > len(means):
+    if 2 * int(np.sum(above | below)) >= len(means):
         return mean, mean
     up, down = float(share[above].sum()), float(share[below].sum())
     rise = float(share[above] @ beyond[above]) / up if up else 0.0
