@@ -66,8 +66,9 @@ def test_a_rater_leaves_no_trace(fed, thumbwheel):
     client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
     client.update_model_version("tiny", "1", f"A reviewer noted: thanks {CANARY} 0 is fine.")
     before = " ".join(holding(home, CANARY, RATER))
-    for place in ("store.duckdb", "received/", "rated.parquet", "train.parquet", "eval.parquet",
-                  "lineage.parquet", "evaluation.json", "evidence.html", "mlflow.db"):  # fmt: skip
+    for place in ("store.duckdb", "received/", "rated.parquet", "train.parquet", "judge.parquet",
+                  "eval.parquet", "lineage.parquet", "evaluation.json", "evidence.html",
+                  "mlflow.db"):  # fmt: skip
         assert place in before, place
     (dataset,) = home.glob("cycles/*/dataset/manifest.json")
     digest = json.loads(dataset.read_text())["digest"]

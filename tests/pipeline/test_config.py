@@ -119,7 +119,8 @@ def test_the_examples_of_the_page_on_pairs_load(tmp_path):
     """Every block of docs/pairs.md is a section of a configuration."""
     page = (Path(__file__).parents[2] / "docs" / "pairs.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     config = load(tmp_path, MINIMAL + "\n".join(blocks))
+    assert config.dataset.judge == 0.2
     assert config.votes.half_life_days == 60
     assert config.audit.max_auc == 0.6

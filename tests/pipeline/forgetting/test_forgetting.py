@@ -10,7 +10,9 @@ import sqlite3
 import sys
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from forgettable import (
@@ -30,16 +32,22 @@ from thumbwheel.cli.commands.privacy import privacy_commands
 from thumbwheel.config import load_config
 from thumbwheel.cycle.journal import CycleJournal
 from thumbwheel.errors import BusyError, DataError, InputError
+from thumbwheel.events.identity import prompt_id
 from thumbwheel.evidence.evaluation import Evaluation
 from thumbwheel.forgetting import Forgetting
 from thumbwheel.ingest import ingest_all, rebuild
 from thumbwheel.language_model import ModelCache
-from thumbwheel.pairs.dataset import read_manifest
+from thumbwheel.pairs.dataset import PART_FILES, read_manifest
+from thumbwheel.pairs.split import ASSIGNED, SplitMemory
 from thumbwheel.plugin import PluginManager
 from thumbwheel.process.locks import only_one
 from thumbwheel.store import Store, Subject
+from thumbwheel.types import Part
 
 SUBJECT = Subject("rater", RATER)
+
+ASKED = (f"question {CANARY}", f"Question: {CANARY}!", "question 1")
+"""The rater's, one of somebody else who asked nearly the same, and another."""
 
 
 @pytest.fixture(scope="module")
@@ -150,11 +158,32 @@ def test_datasets_keep_their_name_and_say_what_is_gone(config):
     manifest = read_manifest(dataset)
     assert (manifest.digest, manifest.forgotten_rows) == (digest, 2)
     rows = {path.stem: pq.read_table(path) for path in dataset.glob("*.parquet")}
-    assert len(rows["train"]) + len(rows["eval"]) == 4
+    left = [
+        name
+        for file in PART_FILES.values()
+        for name in rows[Path(file).stem]["pair_id"].to_pylist()
+    ]
+    assert len(left) == 4
     assert f"rater:{RATER}" not in rows["lineage"]["rater"].to_pylist()
-    left = set(rows["train"]["pair_id"].to_pylist() + rows["eval"]["pair_id"].to_pylist())
-    assert set(rows["lineage"]["pair_id"].to_pylist()) == left
+    assert set(rows["lineage"]["pair_id"].to_pylist()) == set(left)
     assert before.keys() == {f"{name}.parquet" for name in rows}
+
+
+def test_the_split_forgets_what_only_they_asked(config):
+    """Their prompt goes from its memory; what a model knows through it is held out no more."""
+    asked = [[{"role": "user", "content": text}] for text in ASKED]
+    memory = SplitMemory(config.layout.split)
+    options = {"held_out": 0.3, "judge": 0.2, "threshold": 0.8}
+    ids = [prompt_id(prompt) for prompt in asked]
+    theirs, near, other = assigned = memory.assign(ids, asked, **options).to_pylist()
+    assert theirs["cluster_id"] == near["cluster_id"] != other["cluster_id"]
+    theirs["part"] = theirs["cluster_part"] = Part.TRAIN
+    near["part"] = near["cluster_part"] = Part.HELD_OUT
+    memory.remember(pa.Table.from_pylist(assigned, ASSIGNED))
+    forget(config)
+    assert set(memory.prompt_ids().to_pylist()) == set(ids[1:])
+    now = memory.assign(ids[1:], asked[1:], **options)["part"].to_pylist()
+    assert now == [None, other["part"]]
 
 
 def test_a_second_time_changes_nothing_and_tells_the_same(config):

@@ -133,6 +133,8 @@ def test_forgetting_a_link_does_not_bring_back_what_it_spoilt(memory, taken):
     assert memory.forget([identity(middle), identity("unknown")], threshold=0.8) == 1
     assert set(memory.prompt_ids().to_pylist()) == {identity(first), identity(last)}
     assert parts(memory, [first, last]) == [taken, None]
+    assert parts(memory, [f"{last} please"], held_out=0.999) == [taken]
+    assert identity(last) not in memory.looks()["prompt_id"].to_pylist()
     assert parts(memory, [link(7, 0), last], held_out=0.999) == [Part.HELD_OUT, None]
 
 
