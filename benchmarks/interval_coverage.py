@@ -1,6 +1,6 @@
 """How often the intervals hold the truth, and how often the test is wrong, by simulation.
 
-    python benchmarks/interval_coverage.py                # the table of docs/gate.md, some minutes
+    python benchmarks/interval_coverage.py                # the table of docs/gate.md, two minutes
     python benchmarks/interval_coverage.py --samples 300  # a glance
 
 Samples are drawn from worlds whose mean is known, each prompt in a cluster of near-duplicates that
@@ -151,7 +151,7 @@ def _rows(samples: int) -> Iterator[list[str]]:
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--samples", type=int, default=2000, help="samples of each row")
+    parser.add_argument("--samples", type=int, default=1000, help="samples of each row")
     samples = parser.parse_args().samples
     console = Console()
     intervals = Table(title=f"95% intervals, {samples:,} samples each", title_justify="left")
