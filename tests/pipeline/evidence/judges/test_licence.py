@@ -1,5 +1,7 @@
 """The licence: granted where a judge is seen to agree with people, told apart from what is luck."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -106,10 +108,11 @@ def test_the_reason_of_a_judge_that_learnt_nothing_is_told():
 
 def test_own_pairs_are_judged_by_heads_that_did_not_see_them():
     """From votes at random the vote model is not seen to be good, not even on its own pairs."""
-    pairs = planted_pairs(60, right=0.5)
+    pairs = planted_pairs(40, per_prompt=1, right=0.5)
     judge = fit_vote_model(SeeingModel(), pairs, clusters_of(pairs), seed=0)
-    assert not licence(judge, pairs).granted
     assert licence(judge, pairs).accuracy.value < 0.6
+    # As it would be by the head that saw them all.
+    assert licence(replace(judge, folds={}), pairs).accuracy.value > 0.6
 
 
 def test_the_interval_covers_where_clusters_are_few():
