@@ -49,7 +49,9 @@ def test_few_or_wordless_prompts_are_one_topic(n):
     """Where topics cannot be told apart there is one, called `all`."""
     few = {str(number): prompt for number, prompt in enumerate(asked().values()) if number < n}
     assert topics(few, seed=0) == dict.fromkeys(few, "all")
-    wordless = {str(n): [{"role": "user", "content": str(n)}] for n in range(100)}
+    wordless: dict[str, Prompt] = {
+        str(n): [{"role": "user", "content": str(n)}] for n in range(100)
+    }
     assert {*topics(wordless, seed=0).values()} == {"all"}
 
 
