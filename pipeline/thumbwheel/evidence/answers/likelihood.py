@@ -16,7 +16,7 @@ __all__ = ["mean_log_probs", "other_prompts", "relevance", "unlikely"]
 
 Array = npt.NDArray[np.float64]
 
-_FAR_BELOW = 1.5
+_FAR_BELOW = 2.0
 
 
 def mean_log_probs(
@@ -28,7 +28,7 @@ def mean_log_probs(
 
 
 def unlikely(log_probs: Array) -> Array:
-    """Return 1 where an answer lies far below its set's median, by 1.5 nats a token; shape (n,).
+    """Return 1 where an answer lies far below its set's median, by 2 nats a token; shape (n,).
 
     A model that takes on another style moves all of its answers, and the median with them; a few
     garbled answers leave it.

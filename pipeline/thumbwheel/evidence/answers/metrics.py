@@ -14,7 +14,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "unlikely",
         "how many answers the base model finds less likely than the model's median answer, by more "
-        "than 1.5 nats a token; it rises where some are garbled",
+        "than 2 nats a token; it rises where some are garbled",
         "lower",
         "share of answers",
     ),
