@@ -9,34 +9,46 @@
   is no better.
 - **c** candidates that are better: after how many weekly looks one is promoted; and who can follow
   a champion that was promoted by luck.
+- **d** real answers of the demo's model, broken in the ways of `broken.py`: how many broken
+  candidates pass the guards, so that nothing but the judge would hold them back.
+- **e** candidates that are harmless: how many pass.
 - **f** how often an interval holds the truth.
 
 In a, b, c and f models are simulated: `gate_worlds.py` says how. Tests, levels, power and intervals
-are the project's own. A number after ± is its Monte Carlo standard error. LORD++ and SAFFRON are
-left out where `online-fdr` is not installed.
+are the project's own. For d and e the demo's model is trained and answers are measured, which takes
+some minutes; what is in `--dir` is not done again. A number after ± is its Monte Carlo standard
+error. LORD++ and SAFFRON are left out where `online-fdr` is not installed.
 """
 
 import argparse
 import os
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from broken import BROKEN
+from gate_answers import HARMLESS, SIZES, promoted, write_measures
 from gate_coverage import coverage
 from gate_luck import after_luck
 from gate_rules import has_online_fdr
 from gate_tuning import tuning
 from gate_years import WEEKS, error_over_time, power_over_time
 
-Results = Mapping[tuple[str, str], Sequence[float]]
-"""One number of each run, by row and column of a table."""
+Results = Mapping[tuple[str, str], Sequence[Any]]
+"""A number or a word of each run, by row and column of a table."""
 
+LETTERS = "abcdef"
 _WIDTH = 220
 """Columns of a table where it is not shown in a terminal."""
 _PIECES = 4
@@ -68,7 +80,7 @@ class Part:
     title: str
     run: Callable[[np.random.SeedSequence, int], Results]
     runs: int
-    show: Callable[[Sequence[float]], str]
+    show: Callable[[Sequence[Any]], str]
     bars: Sequence[Bar] = ()
 
 
@@ -76,6 +88,14 @@ def percent(values: Sequence[float]) -> str:
     """Return a share with its standard error, such as `2.4% ± 0.8`."""
     share = float(np.mean(values))
     return f"{share:.1%} ± {100 * (share * (1 - share) / len(values)) ** 0.5:.1f}"
+
+
+def words(values: Sequence[Any]) -> str:
+    """Return the commonest two words with their shares; a share as `percent` does."""
+    if not all(isinstance(value, str) for value in values):
+        return percent(values)
+    counts = Counter(values).most_common(2)
+    return ", ".join(f"{word} {count / len(values):.0%}" for word, count in counts)
 
 
 def number(values: Sequence[float]) -> str:
@@ -90,7 +110,7 @@ def by_week(values: Sequence[float]) -> str:
     return " ".join(f"{100 * np.mean(np.asarray(values) <= week):.0f}" for week in WEEKS)
 
 
-PARTS: Mapping[str, Sequence[Part]] = {
+SIMULATED: Mapping[str, Sequence[Part]] = {
     "a": [
         Part(
             "a. Years with a false promotion",
@@ -135,12 +155,37 @@ PARTS: Mapping[str, Sequence[Part]] = {
 }
 
 
+def parts_with_answers(directory: Path) -> Mapping[str, Sequence[Part]]:
+    """Return the parts that read the measures in a directory."""
+    sizes = [f"{n} prompts" for n in SIZES]
+    return {
+        "d": [
+            Part(
+                "d. Broken candidates that pass all guards, and what refuses the others",
+                partial(promoted, directory, list(BROKEN)),
+                100,
+                words,
+                [Bar(size, most=0.02) for size in sizes],
+            )
+        ],
+        "e": [
+            Part(
+                "e. Harmless candidates that pass all guards, and what refuses the others",
+                partial(promoted, directory, list(HARMLESS)),
+                200,
+                words,
+                [Bar(size, least=0.95) for size in sizes],
+            )
+        ],
+    }
+
+
 def run_part(
     workers: ProcessPoolExecutor, part: Part, seed: np.random.SeedSequence, runs: int, jobs: int
 ) -> Results:
     """Do a part's runs in pieces, and put them together."""
     pieces = [len(piece) for piece in np.array_split(np.arange(runs), jobs * _PIECES) if len(piece)]
-    merged: dict[tuple[str, str], list[float]] = defaultdict(list)
+    merged: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for results in workers.map(part.run, seed.spawn(len(pieces)), pieces):
         for cell, values in results.items():
             merged[cell] += values
@@ -178,25 +223,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("parts", nargs="*", help="some of a, b, c, f; all if none is given")
+    parser.add_argument(
+        "parts", nargs="*", help=f"some of {', '.join(LETTERS)}; all if none is given"
+    )
     parser.add_argument("--runs", type=int, help="of each part")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--quick", action="store_true", help="a tenth of the runs")
+    parser.add_argument("--dir", type=Path, help="where to keep models, answers and measures")
     asked = parser.parse_args()
-    unknown = set(asked.parts) - set(PARTS)
-    if unknown:
-        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    wanted = set(asked.parts or LETTERS)
+    if wanted - set(LETTERS):
+        parser.error(f"no such part: {', '.join(sorted(wanted - set(LETTERS)))}")
     # Two jobs of one thread each do more than one of two threads.
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     console = Console()
     if not console.is_terminal:
         console.width = _WIDTH
-    if not has_online_fdr():
+    if wanted & {"a", "c"} and not has_online_fdr():
         console.print("online-fdr is not installed: LORD++ and SAFFRON are left out")
-    with ProcessPoolExecutor(asked.jobs, get_context("spawn")) as workers:
-        for letter in asked.parts or PARTS:
-            for index, part in enumerate(PARTS[letter]):
+    with (
+        folder(asked.dir) as directory,
+        ProcessPoolExecutor(asked.jobs, get_context("spawn")) as workers,
+    ):
+        if wanted & {"d", "e"}:
+            kinds = list(BROKEN) if "d" in wanted else []
+            write_measures(directory, asked.seed, asked.jobs, kinds)
+        parts = {**SIMULATED, **parts_with_answers(directory)}
+        for letter in sorted(wanted):
+            for index, part in enumerate(parts[letter]):
                 seed = np.random.SeedSequence([asked.seed, ord(letter), index])
                 runs = asked.runs or max(part.runs // (10 if asked.quick else 1), 1)
                 results = run_part(workers, part, seed, runs, asked.jobs)
@@ -204,6 +260,17 @@ def main() -> None:
                 for bar in part.bars:
                     console.print(show_bar(bar, results), highlight=False)
     console.print(f"seed: {asked.seed}")
+
+
+@contextmanager
+def folder(given: Path | None) -> Iterator[Path]:
+    """Yield the folder to work in: the one given, or one that is gone afterwards."""
+    if given is None:
+        with tempfile.TemporaryDirectory() as name:
+            yield Path(name)
+    else:
+        given.mkdir(parents=True, exist_ok=True)
+        yield given.resolve()
 
 
 if __name__ == "__main__":

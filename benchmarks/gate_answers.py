@@ -1,0 +1,246 @@
+"""Real answers of the demo's model, whole and broken, and the guards that see them.
+
+The base model and the candidate that the demo's votes have taught answer every prompt. A broken
+candidate is the good one with its answers broken; what is measured of all of them is measured once.
+A run then draws prompts with replacement, so that it costs statistics only.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from broken import BROKEN, break_answers
+from thumbwheel.config import Guard, load_config
+from thumbwheel.cycle.journal import CycleJournal, find_report
+from thumbwheel.cycle.run import run_cycle
+from thumbwheel.demo.facts import FACTS, Fact
+from thumbwheel.demo.prepare import prepare_demo
+from thumbwheel.demo.world import WorldOptions
+from thumbwheel.evidence.answers import (
+    DEFAULT_GUARDS,
+    Values,
+    collapsed_topics,
+    measure_answers,
+    topics,
+)
+from thumbwheel.language_model import AdaptedModel, load_base
+from thumbwheel.measures.statistics import cluster_estimate, excess
+from thumbwheel.plugin.host import isolated_plugins
+from thumbwheel.tables import ANSWERS
+from thumbwheel.training import TrainResult
+from thumbwheel.types import Message
+
+__all__ = ["HARMLESS", "promoted", "write_measures"]
+
+Array = npt.NDArray[np.float64]
+Measured = Mapping[str, Array]
+"""By metric, a value for each prompt, shape (n,)."""
+
+SIZES = (100, 200)
+DRAWS = 4
+CONFIDENCE = 0.95
+
+SAMPLED = {"champion": ("base", 0), "candidate": ("candidate", 0)} | {
+    "another sample of the champion": ("base", DRAWS),
+    "another sample of the candidate": ("candidate", DRAWS),
+}
+"""Whose answers there are: the model, and the first draw."""
+HARMLESS = {
+    "the champion again": ("another sample of the champion", "champion"),
+    "the candidate again": ("another sample of the candidate", "candidate"),
+    "the candidate after the champion": ("candidate", "champion"),
+}
+"""Candidates that must pass, and after whom."""
+
+
+class _Silent:
+    def stage(self, name: str) -> None:
+        """See a stage begin."""
+
+    def progress(self, share: float, note: str = "") -> None:
+        """See it go on."""
+
+    def done(self, summary: str) -> None:
+        """See it end."""
+
+    def warn(self, message: str) -> None:
+        """See something go wrong that stops nothing."""
+
+
+def write_measures(directory: Path, seed: int, jobs: int, kinds: Sequence[str]) -> None:
+    """Train, answer, break and measure what is not there yet.
+
+    Args:
+        directory: Holds it all.
+        seed: Of the world.
+        jobs: Processes.
+        kinds: Of breaking.
+    """
+    if not (directory / "thumbwheel.toml").exists():
+        config = prepare_demo(directory / "demo", WorldOptions(seed=seed), _Silent())
+        with isolated_plugins(load_config(config)) as plugins:
+            run_cycle(load_config(config), plugins, _Silent())
+        (directory / "thumbwheel.toml").symlink_to(config)
+    answers = directory / "answers"
+    answers.mkdir(exist_ok=True)
+    missing = [name for name in SAMPLED if not (answers / f"{name}.parquet").exists()]
+    if missing:
+        models = _load(directory)
+        for name in missing:
+            pq.write_table(_ask(models, name), answers / f"{name}.parquet")
+    (directory / "measures").mkdir(exist_ok=True)
+    wanted = [name for name in (*SAMPLED, *kinds) if not _file(directory, name).exists()]
+    # Not forked: torch's threads do not survive that.
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as workers:
+        pieces = [(directory, wanted[piece::jobs], seed) for piece in range(jobs)]
+        for _ in workers.map(_measure, *zip(*pieces, strict=True)):
+            pass
+
+
+def promoted(
+    directory: Path, kinds: Sequence[str], seed: np.random.SeedSequence, runs: int
+) -> Mapping[tuple[str, str], Sequence[float | str]]:
+    """Return whether candidates pass all guards, and the first guard that refuses them.
+
+    Args:
+        directory: As for `write_measures`.
+        kinds: Of breaking, or keys of `HARMLESS`.
+        seed: Of the prompts that are drawn.
+        runs: For each kind and number of prompts.
+    """
+    rng = np.random.default_rng(seed)
+    of_prompt = topics({fact.prompt: _prompt(fact) for fact in FACTS}, seed=0)
+    labels = np.array([of_prompt[fact.prompt] for fact in FACTS])
+    found: dict[tuple[str, str], Sequence[float | str]] = {}
+    for kind in kinds:
+        candidate, champion = HARMLESS.get(kind, (kind, "champion"))
+        values = {"candidate": _read(directory, candidate), "champion": _read(directory, champion)}
+        refused_by: list[str] = []
+        for n in SIZES:
+            drawn = [rng.integers(len(FACTS), size=n) for _ in range(runs)]
+            refused = [_first_refusal(values, rows, labels) for rows in drawn]
+            found[kind, f"{n} prompts"] = [float(not guard) for guard in refused]
+            refused_by += filter(None, refused)
+        found[kind, "refused by"] = refused_by
+    return found
+
+
+def _first_refusal(
+    values: Mapping[str, Measured], rows: npt.NDArray[np.int64], labels: npt.NDArray[np.str_]
+) -> str:
+    drawn = {
+        model: {metric: of_prompt[rows] for metric, of_prompt in by_metric.items()}
+        for model, by_metric in values.items()
+    }
+    for guard in DEFAULT_GUARDS:
+        if guard.metric in drawn["champion"] and not _within(guard, drawn):
+            return guard.metric
+    named = {
+        model: {metric: _by_id(of_prompt) for metric, of_prompt in by_metric.items()}
+        for model, by_metric in drawn.items()
+    }
+    collapsed = collapsed_topics(
+        named, {str(row): str(label) for row, label in enumerate(labels[rows])}, DEFAULT_GUARDS
+    )
+    return "a topic" if collapsed else ""
+
+
+def _within(guard: Guard, drawn: Mapping[str, Measured]) -> bool:
+    """Return whether the whole interval of the change is within the margin."""
+    candidate, champion = drawn["candidate"][guard.metric], drawn["champion"][guard.metric]
+    change = cluster_estimate(candidate - champion, confidence=CONFIDENCE)
+    passed = True
+    if guard.max_rise is not None:
+        beyond = change.high - guard.max_rise
+        if guard.relative:
+            margin = guard.max_rise
+            beyond = excess(candidate, champion, margin=margin, confidence=CONFIDENCE).high
+        passed &= beyond <= 0
+    if guard.max_drop is not None:
+        beyond = change.low + guard.max_drop
+        if guard.relative:
+            margin = -guard.max_drop
+            beyond = excess(candidate, champion, margin=margin, confidence=CONFIDENCE).low
+        passed &= beyond >= 0
+    return passed
+
+
+def _prompt(fact: Fact) -> list[Message]:
+    return [{"role": "user", "content": fact.prompt}]
+
+
+def _by_id(of_prompt: Array) -> dict[str, float]:
+    return {str(row): float(value) for row, value in enumerate(of_prompt)}
+
+
+def _load(directory: Path) -> dict[str, AdaptedModel]:
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    config = load_config((directory / "thumbwheel.toml").resolve())
+    journal, _ = find_report(config.layout, "latest")
+    base = load_base(config.model.path)
+    return {
+        name: AdaptedModel(
+            base,
+            name,
+            adapter,
+            settings=config.evaluation,
+            max_length=config.training.max_length,
+        )
+        for name, adapter in (("base", None), ("candidate", _adapter(journal)))
+    }
+
+
+def _adapter(journal: CycleJournal) -> Path:
+    trained = journal.read("training", TrainResult)
+    assert trained is not None
+    return trained.adapter
+
+
+def _ask(models: Mapping[str, AdaptedModel], name: str) -> pa.Table:
+    model, first = SAMPLED[name]
+    prompts = [_prompt(fact) for fact in FACTS]
+    answers = models[model].answers(prompts, DRAWS, first=first)
+    rows = [
+        {
+            "prompt_id": fact.prompt,
+            "prompt": prompt,
+            "draw": first + draw,
+            "answer": answer.text,
+            "finished": answer.finished,
+        }
+        for fact, prompt, drawn in zip(FACTS, prompts, answers, strict=True)
+        for draw, answer in enumerate(drawn)
+    ]
+    return pa.Table.from_pylist(rows, schema=ANSWERS)
+
+
+def _measure(directory: Path, names: Sequence[str], seed: int) -> None:
+    models = _load(directory) if names else {}
+    for name in names:
+        whole = pq.read_table(
+            directory / "answers" / f"{name if name in SAMPLED else 'candidate'}.parquet"
+        )
+        answers = break_answers(whole, name, seed) if name in BROKEN else whole
+        model = models[SAMPLED[name][0] if name in SAMPLED else "candidate"]
+        values: Values = measure_answers(answers, models["base"], model, seed=seed)
+        table = {
+            metric: [by_prompt.get(fact.prompt) for fact in FACTS]
+            for metric, by_prompt in values.items()
+        }
+        pq.write_table(pa.table(table), _file(directory, name))
+
+
+def _file(directory: Path, name: str) -> Path:
+    return directory / "measures" / f"{name}.parquet"
+
+
+def _read(directory: Path, name: str) -> Measured:
+    table = pq.read_table(_file(directory, name))
+    return {metric: table[metric].to_numpy() for metric in table.column_names}
