@@ -91,11 +91,10 @@ def percent(values: Sequence[float]) -> str:
 
 
 def words(values: Sequence[Any]) -> str:
-    """Return the commonest two words with their shares; a share as `percent` does."""
-    if not all(isinstance(value, str) for value in values):
-        return percent(values)
-    counts = Counter(values).most_common(2)
-    return ", ".join(f"{word} {count / len(values):.0%}" for word, count in counts)
+    """Return the four commonest words; a share as `percent` does."""
+    if all(isinstance(value, str) for value in values):
+        return ", ".join(word for word, _ in Counter(values).most_common(4))
+    return percent(values)
 
 
 def number(values: Sequence[float]) -> str:
@@ -115,7 +114,7 @@ SIMULATED: Mapping[str, Sequence[Part]] = {
         Part(
             "a. Years with a false promotion",
             error_over_time,
-            300,
+            200,
             percent,
             [Bar("ours", most=0.05)],
         )

@@ -8,6 +8,7 @@ A run then draws prompts with replacement, so that it costs statistics only.
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -107,7 +108,7 @@ def write_measures(directory: Path, seed: int, jobs: int, kinds: Sequence[str]) 
 def promoted(
     directory: Path, kinds: Sequence[str], seed: np.random.SeedSequence, runs: int
 ) -> Mapping[tuple[str, str], Sequence[float | str]]:
-    """Return whether candidates pass all guards, and the first guard that refuses them.
+    """Return whether candidates pass all guards, and the guards that refuse them.
 
     Args:
         directory: As for `write_measures`.
@@ -125,31 +126,33 @@ def promoted(
         refused_by: list[str] = []
         for n in SIZES:
             drawn = [rng.integers(len(FACTS), size=n) for _ in range(runs)]
-            refused = [_first_refusal(values, rows, labels) for rows in drawn]
-            found[kind, f"{n} prompts"] = [float(not guard) for guard in refused]
-            refused_by += filter(None, refused)
+            refused = [_refusals(values, rows, labels) for rows in drawn]
+            found[kind, f"{n} prompts"] = [float(not guards) for guards in refused]
+            refused_by += chain.from_iterable(refused)
         found[kind, "refused by"] = refused_by
     return found
 
 
-def _first_refusal(
+def _refusals(
     values: Mapping[str, Measured], rows: npt.NDArray[np.int64], labels: npt.NDArray[np.str_]
-) -> str:
+) -> list[str]:
     drawn = {
         model: {metric: of_prompt[rows] for metric, of_prompt in by_metric.items()}
         for model, by_metric in values.items()
     }
-    for guard in DEFAULT_GUARDS:
-        if guard.metric in drawn["champion"] and not _within(guard, drawn):
-            return guard.metric
+    refused = [
+        guard.metric
+        for guard in DEFAULT_GUARDS
+        if guard.metric in drawn["champion"] and not _within(guard, drawn)
+    ]
     named = {
         model: {metric: _by_id(of_prompt) for metric, of_prompt in by_metric.items()}
         for model, by_metric in drawn.items()
     }
-    collapsed = collapsed_topics(
-        named, {str(row): str(label) for row, label in enumerate(labels[rows])}, DEFAULT_GUARDS
-    )
-    return "a topic" if collapsed else ""
+    of_prompt = {str(row): str(label) for row, label in enumerate(labels[rows])}
+    if collapsed_topics(named, of_prompt, DEFAULT_GUARDS):
+        refused.append("a topic")
+    return refused
 
 
 def _within(guard: Guard, drawn: Mapping[str, Measured]) -> bool:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from importlib import import_module
 from importlib.util import find_spec
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -134,6 +135,9 @@ def rules_of_error(looks: int) -> Mapping[str, Rule]:
     turn = np.arange(1, looks + 1)
     rules: dict[str, Rule] = {
         "ours": lambda year: ours(year, looks),
+        "by the open mean": lambda year: ours(year, looks, expected=attrgetter("gain")),
+        "always looks": lambda year: ours(year, looks, least=0.0),
+        "always, half the budget": lambda year: ours(year, looks, least=0.0, error=ERROR / 2),
         "each at 2.5%, by prompt": _by_prompt,
         f"equal shares, 5% / {looks}": lambda year: year.first(ERROR / looks),
         "decreasing shares": lambda year: year.first(ERROR * 6 / np.pi**2 / turn**2),
@@ -151,8 +155,9 @@ def rules_of_power() -> Mapping[str, Rule]:
     monthly = np.where(np.isin(weeks, np.linspace(52 / 12, 52, 12).round()), ERROR / 12, 0.0)
     rules: dict[str, Rule] = {
         "ours": ours,
-        "ours, by the open mean": lambda year: ours(year, expected=open_mean),
-        "ours, always looks": lambda year: ours(year, least=0.0),
+        "by the open mean": lambda year: ours(year, expected=attrgetter("gain")),
+        "always looks": lambda year: ours(year, least=0.0),
+        "always, half the budget": lambda year: ours(year, least=0.0, error=ERROR / 2),
         "equal shares, 5% / 52": lambda year: year.first(ERROR / 52),
         "12 looks, 5% / 12": lambda year: year.first(monthly),
     }
@@ -163,21 +168,12 @@ def rules_of_power() -> Mapping[str, Rule]:
     return rules
 
 
-def open_low(year: "Looks") -> Array:
-    """Return the gain that a look may hope for: what is surely seen on the open prompts."""
-    return year.low
-
-
-def open_mean(year: "Looks") -> Array:
-    """Return the gain that a look may hope for: what is seen on the open prompts."""
-    return year.gain
-
-
 def ours(
     year: Looks,
     tests_per_year: int = GATE.tests_per_year,
     least: float = 0.5,
-    expected: Callable[[Looks], Array] = open_low,
+    expected: Callable[[Looks], Array] = attrgetter("low"),
+    error: float = ERROR,
 ) -> int | None:
     """Spend the year's budget on looks that can see something, as the gate does.
 
@@ -185,10 +181,12 @@ def ours(
         year: The looks that could be taken, with what is seen of the candidates on open prompts.
         tests_per_year: As the project states it.
         least: Where the power is less, no look is taken and nothing is spent.
-        expected: Gives the gain that there may be beyond the configured one.
+        expected: Gives, from what is seen on the open prompts, the gain that there may be beyond
+            the configured one: the lower end of its interval, or its mean.
+        error: The budget.
     """
     assert year.seen is not None
-    budget = Budget(tests_per_year, least)
+    budget = Budget(tests_per_year, least, error)
     gains = expected(year.seen)
     for look, day in enumerate(year.days.tolist()):
         seen = float(gains[look]), float(year.seen.sd[look])
@@ -207,10 +205,12 @@ class Budget:
     Attributes:
         tests_per_year: As the project states it.
         least: Where the power is less, no look is taken.
+        error: Share of years that may see a false promotion.
     """
 
     tests_per_year: int = GATE.tests_per_year
     least: float = 0.5
+    error: float = ERROR
     _looks: list[Look] = field(default_factory=list)
 
     def level(self, day: int, n_clusters: int, gain: float, sd: float) -> float:
@@ -228,7 +228,7 @@ class Budget:
             self._looks,
             FIRST_DAY + timedelta(days=day),
             tests_per_year=self.tests_per_year,
-            false_promotions=ERROR,
+            false_promotions=self.error,
         )
         sees = level > 0 and _sees(max(GATE.gain, gain), n_clusters, sd, level, self.least)
         return level if sees else 0.0
