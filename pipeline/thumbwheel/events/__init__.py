@@ -19,6 +19,7 @@ from thumbwheel.events.identity import (
     cluster_id,
     completion_id,
     content_id,
+    normal_completion,
     text_identity,
 )
 from thumbwheel.events.parser import EventParser, Malformed, ParsedBatch
@@ -37,6 +38,7 @@ __all__ = [
     "content_id",
     "from_chat",
     "invalid_field",
+    "normal_completion",
     "readable",
     "text_identity",
     "to_chat",

@@ -11,6 +11,7 @@ __all__ = [
     "cluster_id",
     "completion_id",
     "content_id",
+    "normal_completion",
     "prompt_id",
     "text_identity",
 ]
@@ -86,6 +87,11 @@ def text_identity(prompt: Prompt | str, completion: str) -> tuple[str, str]:
 def completion_id(prompt_id: str, completion: str) -> str:
     """Return the identity of an answer to the prompt of this identity."""
     return _absorb(_COMPLETION.copy(), prompt_id, completion).hexdigest()
+
+
+def normal_completion(completion: str) -> str:
+    """Return a completion as people compare it with others: without case and spacing."""
+    return " ".join(completion.split()).casefold()
 
 
 def _normal(text: str) -> str:

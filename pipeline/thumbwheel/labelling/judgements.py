@@ -1,7 +1,7 @@
 """Judgements as events: what annotators and models say goes through the store like users' votes.
 
-"A is better than B" is two votes of one rater with one `comparison_id`: +1 on A, -1 on B. Each side
-needs a generation in the same source, with a `generation_id` of its own.
+"A is better than B" is two votes of one rater with one `comparison_id`: +1 on A, -1 on B. A tie is
+two votes of 0. Each side needs a generation in the same source, with a `generation_id` of its own.
 """
 
 import json
@@ -44,6 +44,7 @@ def judgement_events(
     *,
     chosen: str,
     rejected: str,
+    tied: bool = False,
     occurred_at: datetime | None = None,
 ) -> list[dict[str, Any]]:
     """Return the two votes of a judgement; the same judgement gives the same events.
@@ -53,6 +54,7 @@ def judgement_events(
         rater_id: Who judged.
         chosen: The generation that was found better.
         rejected: The other one.
+        tied: Whether neither was found better.
         occurred_at: When.
     """
     time = {} if occurred_at is None else {"occurred_at": occurred_at.isoformat()}
@@ -67,7 +69,7 @@ def judgement_events(
             "comparison_id": comparison_id,
             **time,
         }
-        for generation_id, score in ((chosen, 1), (rejected, -1))
+        for generation_id, score in ((chosen, 1 - tied), (rejected, tied - 1))
     ]
 
 

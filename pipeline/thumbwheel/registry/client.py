@@ -16,6 +16,7 @@ from thumbwheel.registry.connection import Connection, is_outage
 from thumbwheel.registry.erasure import compact, erase_texts, replace_pages
 from thumbwheel.registry.ledger import Ledger
 from thumbwheel.registry.recording import BUNDLE_TAG, find_experiment, record_candidate
+from thumbwheel.registry.reviews import Reviews, erase_reviews
 
 __all__ = ["Champion", "Registry", "open_registry"]
 
@@ -178,6 +179,12 @@ class Registry:
             self._connection, self._project, self._experiment, self._location(), self._mirror, say
         )
 
+    # --- reviews -------------------------------------------------------------------------------
+
+    def reviews(self) -> Reviews:
+        """Return the review queues of the project's experiment."""
+        return Reviews(self._connection, self._experiment, self._location())
+
     # --- promotion -----------------------------------------------------------------------------
 
     def promote(self, version: str, expected_champion: str | None) -> None:
@@ -229,7 +236,7 @@ class Registry:
         instead: str,
         spared: Collection[str],
     ) -> None:
-        """Take texts out of descriptions, tags and pages; then write a local database anew.
+        """Take texts out of descriptions, tags, pages and reviews; write a local database anew.
 
         Args:
             without: Returns a text without what is to go.
@@ -252,6 +259,7 @@ class Registry:
                 instead=instead,
                 spared=spared,
             )
+            erase_reviews(client, self._experiment, is_in_page)
         if self._connection.database is not None:
             compact(self._connection.database)
 

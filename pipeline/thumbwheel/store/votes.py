@@ -218,7 +218,8 @@ SELECT (SELECT count(*) FROM cast_votes SEMI JOIN quarantined USING (r)),
        (SELECT count(*) FROM cast_votes) - (SELECT count(*) FROM votes)
 """
 
-# One rater has one voice about two texts, however often they compared them.
+# One rater has one voice about two texts, however often they compared them. That two texts are
+# equally good is said by who was asked, an annotator; users may have meant something else.
 _JUDGED = f"""
 CREATE TEMP TABLE judged AS
 WITH opinions AS (
@@ -243,7 +244,7 @@ per_rater AS (
 SELECT c, other, min(origin) AS origin,
        sum(round(weight * (1 + preferred))::BIGINT) / {2 * WEIGHT_ONE} AS n_first,
        sum(round(weight * (1 - preferred))::BIGINT) / {2 * WEIGHT_ONE} AS n_second
-FROM per_rater GROUP BY c, other HAVING bool_or(preferred <> 0);
+FROM per_rater GROUP BY c, other HAVING bool_or(preferred <> 0 OR origin = 'annotation');
 """  # noqa: S608
 
 

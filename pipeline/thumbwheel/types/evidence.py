@@ -73,7 +73,8 @@ class Licence:
         granted: Whether it may decide.
         pairs_needed: About how many pairs of its own part it would take, where it may not and more
             would do; None where it may, or cannot be told.
-        reason: Why the judge can say nothing at all, where that is so.
+        reason: Why the judge can say nothing at all, or may decide without having been measured,
+            where that is so.
     """
 
     judge: str

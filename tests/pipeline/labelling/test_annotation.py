@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from chat_server import KEY, serving
 from filled_tasks import FILL, fill_csv, fill_label_studio
@@ -16,6 +17,7 @@ from thumbwheel.errors import DataError, InputError, UnavailableError
 from thumbwheel.events import EventParser, from_chat, text_identity
 from thumbwheel.labelling.people import make_task, read_tasks
 from thumbwheel.labelling.people.tasks import Answer
+from thumbwheel.store import COMPARISONS_FILE, Store
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -228,15 +230,22 @@ def test_pairs_of_all_or_of_adjacent_ranks(project):
     assert "2 rankings with 6 judgements" in run(*command, "--out", out)
 
 
-def test_ties_make_no_judgement(project):
-    """Equal ranks in the table are a tie, which is counted and left out."""
+def test_ties_are_told_as_ties(project):
+    """Equal ranks in the table are a tie: a comparison that neither answer wins, and no pair."""
     folder = sample(project, completions=3, n=2)
     text = (folder / "tasks.csv").read_text(encoding="utf-8-sig")
     (folder / "tied.csv").write_text(text.replace(",,,,", ",ben,1.0,2,2"), encoding="utf-8")
     table = (folder / "tied.csv").read_text().replace(",ben,1.0,2,2", ",ben,1.0,2,2,")
     (folder / "tied.csv").write_text(table, encoding="utf-8")
     report = bring_back(project, folder / "tied.csv", folder)
-    assert "2 rankings with 4 judgements, 2 ties left out" in report
+    assert "2 rankings with 4 judgements and 2 ties" in report
+    settings = ingest(project)
+    assert len(compared(settings, project.parent)) == 6
+    with Store(settings.layout.store) as store:
+        snapshot = store.snapshot(project.parent / "snapshot", settings.vote_policy)
+    rows = pq.read_table(snapshot.path / COMPARISONS_FILE).to_pylist()
+    counts = Counter((row["n_for"], row["n_against"]) for row in rows)
+    assert counts == {(1, 0): 4, (0.5, 0.5): 2}
 
 
 def test_what_cannot_be_used_is_counted_with_its_reason(project):

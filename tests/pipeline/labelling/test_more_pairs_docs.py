@@ -7,6 +7,7 @@ import tomllib
 
 import pytest
 import typer
+from answered_cycle import answered_cycle, fill_csv
 from chat_server import KEY, serving
 from filled_tasks import fill_label_studio
 from more_pairs import EXAMPLE, ingest, make_project, run
@@ -55,7 +56,7 @@ def test_the_commands_run(tmp_path, monkeypatch, tiny_model):
     monkeypatch.chdir(tmp_path)
     with serving(tiny_model) as server:
         config = make_project(tmp_path, tiny_model, server.url)
-        ingest(config, list(thumbs(5)))
+        answered_cycle(ingest(config, list(thumbs(5))), 3)
         for line in "".join(blocks(AI_PAIRS, "sh") + blocks(ANNOTATION, "sh")).splitlines():
             words = shlex.split(line, comments=True)
             if words[1:2] == ["ingest"]:
@@ -63,8 +64,11 @@ def test_the_commands_run(tmp_path, monkeypatch, tiny_model):
             elif words:
                 if "export.json" in words:
                     fill_label_studio(tmp_path / "tasks").rename(tmp_path / "export.json")
+                if "compare/filled.csv" in words:
+                    fill_csv(tmp_path / "compare", lambda one, other: "tie")
                 run(*words[1:])
     assert json.loads((tmp_path / "annotations" / "first.jsonl").read_bytes().splitlines()[0])
+    assert (tmp_path / "annotations" / "second.jsonl").read_bytes().count(b'"score": 0') == 2 * 3
     assert (tmp_path / "ai" / "pairs.jsonl").read_bytes().count(b"\n") == 5 * 4
 
 
@@ -106,5 +110,7 @@ def test_the_defaults_are_those_in_force():
     assert isinstance(annotate, TyperGroup)
     drawn = {p.name: p.default for p in annotate.commands["sample"].params}
     assert (drawn["n"], drawn["completions"], drawn["hourly_rate"]) == (200, 3, 30.0)
+    shown = {p.name: p.default for p in annotate.commands["compare"].params}
+    assert (shown["n"], shown["per_prompt"], shown["seed"], shown["cycle"]) == (200, 1, 0, "latest")
     written = {p.name: p.default for p in group.commands["write-pairs"].params}
     assert written["limit"] == 100

@@ -97,11 +97,75 @@ def sample(
     print_tasks(console, made, [*written, tasks_file])
 
 
+@annotation.command()
+def compare(
+    out: Annotated[Path, typer.Option(help="A new folder for the tasks.")],
+    cycle: Annotated[str, typer.Argument(help="A cycle's id, or its beginning.")] = "latest",
+    config: ConfigOption = DEFAULT_CONFIG,
+    n: Annotated[int, typer.Option("--n", "-n", min=1, help="Tasks at most.")] = 200,
+    per_prompt: Annotated[int, typer.Option(min=1, help="Tasks of one prompt at most.")] = 1,
+    seed: Annotated[int, typer.Option(help="Another seed draws other prompts.")] = 0,
+    tool: Annotated[
+        Literal["label-studio", "csv", "mlflow"],
+        typer.Option("--for", help="Where they are compared."),
+    ] = "csv",
+) -> None:
+    """Write tasks that compare a candidate's answers with the champion's, blind.
+
+    A task is two answers to one prompt. Which model wrote them stays in tasks.jsonl.
+    """
+    from thumbwheel.cli.show.labelling import print_compared, print_queue
+    from thumbwheel.config import JudgeConfig
+    from thumbwheel.cycle.journal import find_report
+    from thumbwheel.labelling.people import (
+        compare as draw,
+    )
+    from thumbwheel.labelling.people import (
+        read_answers,
+        send_to_review,
+        write_pairs_for,
+        write_tasks,
+    )
+    from thumbwheel.registry import open_registry
+
+    settings = load_config(config)
+    tasks_file = out / "tasks.jsonl"
+    if tasks_file.exists():
+        raise InputError(f"{tasks_file} is there already; give another folder")
+    journal, report = find_report(settings.layout, cycle)
+    candidate, champion = read_answers(journal.path / "answers")
+    beaten = report.champion_before
+    names = (
+        f"{settings.project}@{report.model_version or report.cycle_id}",
+        settings.model.path.name if beaten is None else f"{settings.project}@{beaten}",
+    )
+    compared = draw(candidate, champion, names, n=n, per_prompt=per_prompt, seed=seed)
+    judges = [judge for judge in settings.judges if judge.use == "people"]
+    rubric = (judges or [JudgeConfig(use="people")])[0].rubric
+    out.mkdir(parents=True, exist_ok=True)
+    console = make_console()
+    if tool == "mlflow":
+        with console.status("writing into MLflow"):
+            page = send_to_review(open_registry(settings).reviews(), compared.tasks, rubric)
+        written = []
+        print_queue(console, settings, compared.tasks, page)
+    else:
+        written = write_pairs_for(tool, out, compared.tasks, rubric)
+    write_tasks(tasks_file, compared.tasks)
+    print_compared(console, compared, [*written, tasks_file])
+
+
 @annotation.command("import")
 def import_rankings(
-    file: Annotated[Path, typer.Argument(help="What the tool exported, or the filled table.")],
     tasks: Annotated[Path, typer.Option(help="The tasks.jsonl that was written with the tasks.")],
     out: Annotated[Path, typer.Option(help="A new file of events for a source to read.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="What the tool exported, or the filled table. Without it, MLflow's review queue "
+            "of the tasks is read."
+        ),
+    ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     pairs: Annotated[
         Literal["all", "adjacent"], typer.Option(help="Which ranks are compared.")
@@ -112,14 +176,29 @@ def import_rankings(
 ) -> None:
     """Read rankings back as events; the same file gives the same events."""
     from thumbwheel.cli.show.labelling import print_imported, print_source
-    from thumbwheel.labelling.people import read_rankings, read_tasks, to_events, write_events
+    from thumbwheel.labelling.people import (
+        read_rankings,
+        read_reviews,
+        read_tasks,
+        to_events,
+        write_events,
+    )
+    from thumbwheel.registry import open_registry
 
     settings = load_config(config)
-    imported = to_events(read_tasks(tasks), read_rankings(file), pairs, annotator)
+    known = read_tasks(tasks)
+    rankings = (
+        read_reviews(open_registry(settings).reviews(), known)
+        if file is None
+        else read_rankings(file)
+    )
+    imported = to_events(known, rankings, pairs, annotator)
     console = make_console()
     print_imported(console, imported)
-    if not imported.n_judgements:
-        raise DataError(f"{file} holds no ranking that can be used; {out} was not written")
+    if not imported.events:
+        raise DataError(
+            f"{file or 'the review queue'} holds no ranking that can be used; {out} was not written"
+        )
     new = write_events(out, imported.events)
     console.print(f"{'Wrote' if new else 'Nothing new for'} {out}", markup=False, soft_wrap=True)
     print_source(console, settings, out, "annotators")
@@ -206,6 +285,6 @@ def _writer(settings: "Config", endpoint: "EndpointConfig | None", stack: ExitSt
 annotate_commands.add_typer(
     annotation,
     name="annotate",
-    help="Let people rank answers: sample tasks, import rankings.",
+    help="Let people rank or compare answers: write tasks, import what they say.",
     rich_help_panel=PANEL,
 )

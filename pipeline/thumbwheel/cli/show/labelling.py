@@ -13,12 +13,14 @@ from thumbwheel.cli.show.tables import make_table, printable
 from thumbwheel.config import Config, EndpointConfig, SourceConfig
 from thumbwheel.endpoint import Usage, usd
 from thumbwheel.labelling.model import Job, WritingReport, estimate_job
-from thumbwheel.labelling.people import Drawn, Estimated, Imported, Made
+from thumbwheel.labelling.people import Compared, Drawn, Estimated, Imported, Made, Task, queue_name
 
 __all__ = [
+    "print_compared",
     "print_drawn",
     "print_imported",
     "print_jobs",
+    "print_queue",
     "print_source",
     "print_tasks",
     "print_written",
@@ -67,9 +69,28 @@ def print_tasks(console: Console, made: Made, files: Sequence[Path]) -> None:
     _print_reasons(console, "Not as asked for", made.problems)
 
 
+def print_compared(console: Console, compared: Compared, files: Sequence[Path]) -> None:
+    """Print what was written to compare, and what was left out."""
+    prompts = len({task.prompt_id for task in compared.tasks})
+    more = f"; --n would take up to {compared.n_left:,} more" if compared.n_left else ""
+    console.print(f"Wrote {len(compared.tasks):,} tasks of {prompts:,} prompts{more}:")
+    for path in files:
+        console.print(f"  {path}", markup=False, soft_wrap=True)
+    _print_reasons(console, "Answers left out", compared.problems)
+
+
+def print_queue(console: Console, settings: Config, tasks: Sequence[Task], page: str) -> None:
+    """Print where the tasks can be compared in MLflow."""
+    local = settings.tracking_uri.startswith("sqlite:")
+    where = "`thumbwheel ui`, and there " if local else f"{settings.tracking_uri.rstrip('/')}/"
+    console.print(
+        f"The review queue {queue_name(tasks)}: {where}{page}", markup=False, soft_wrap=True
+    )
+
+
 def print_imported(console: Console, imported: Imported) -> None:
     """Print what became of the rankings."""
-    ties = f", {imported.n_ties:,} ties left out" if imported.n_ties else ""
+    ties = f" and {imported.n_ties:,} ties" if imported.n_ties else ""
     console.print(
         f"{imported.n_rankings:,} rankings with {imported.n_judgements:,} judgements{ties}"
     )

@@ -2,18 +2,20 @@
 
 import difflib
 from collections.abc import Callable
+from pathlib import Path
 
 from thumbwheel.config import EndpointConfig, JudgeConfig
 from thumbwheel.errors import ConfigError
 from thumbwheel.evidence.judges.endpoint import EndpointJudge
 from thumbwheel.evidence.judges.judge import Judge
+from thumbwheel.evidence.judges.people import read_people
 from thumbwheel.evidence.judges.plugin_judge import PluginJudge
 from thumbwheel.evidence.judges.vote_model import VoteModel
 from thumbwheel.plugin.host import Plugins
 
 __all__ = ["make_judge"]
 
-_OWN = ("vote_model", "endpoint")
+_OWN = ("vote_model", "endpoint", "people")
 
 
 def make_judge(
@@ -22,6 +24,7 @@ def make_judge(
     plugins: Plugins,
     endpoint: EndpointConfig | None,
     fit: Callable[[], VoteModel],
+    snapshot: Path,
 ) -> Judge:
     """Return the judge that a configuration names.
 
@@ -30,6 +33,7 @@ def make_judge(
         plugins: Those of the configuration; one with `judge_answers` may be named.
         endpoint: The section `[endpoint]`, where there is one.
         fit: Makes the vote model, see `fit_vote_model`; called only for it.
+        snapshot: What raters hold, for `people`; see `read_people`.
 
     Raises:
         ConfigError: There is no such judge, or `[endpoint]` or its key is missing.
@@ -44,14 +48,12 @@ def make_judge(
                 "one with `url` and `model`, or use `vote_model`"
             )
         return EndpointJudge(endpoint, config.rubric)
+    if config.use == "people":
+        return read_people(snapshot)
     of_plugins = [info.name for info in plugins.infos if "judge_answers" in info.hooks]
     if config.use in of_plugins:
         return PluginJudge(plugins, config.use)
     known = [*_OWN, *of_plugins]
-    if config.use == "people":
-        raise ConfigError(
-            f"people cannot be a judge yet; in `judges`, use one of {', '.join(known)}"
-        )
     if any(info.name == config.use for info in plugins.infos):
         raise ConfigError(
             f"the plugin {config.use!r}, which `judges` names, has no `judge_answers`; judges are "

@@ -9,20 +9,33 @@ from pydantic import ValidationError
 from thumbwheel.errors import InputError
 from thumbwheel.labelling.judgements import event_line
 from thumbwheel.labelling.people.argilla import read_argilla, write_argilla
-from thumbwheel.labelling.people.label_studio import read_label_studio, write_label_studio
+from thumbwheel.labelling.people.label_studio import (
+    read_label_studio,
+    write_label_studio,
+    write_pairwise,
+)
 from thumbwheel.labelling.people.rankings import Ranking
-from thumbwheel.labelling.people.spreadsheet import read_spreadsheet, write_spreadsheet
+from thumbwheel.labelling.people.spreadsheet import (
+    read_spreadsheet,
+    write_comparisons,
+    write_spreadsheet,
+)
 from thumbwheel.labelling.people.tasks import Task
 from thumbwheel.process.durable import write_bytes
 
-__all__ = ["Tool", "read_rankings", "write_events", "write_for"]
+__all__ = ["PairTool", "Tool", "read_rankings", "write_events", "write_for", "write_pairs_for"]
 
 Tool = Literal["label-studio", "argilla", "csv"]
+PairTool = Literal["label-studio", "csv"]
 
 _WRITERS: Mapping[Tool, Callable[[Path, Sequence[Task]], list[Path]]] = {
     "label-studio": write_label_studio,
     "argilla": write_argilla,
     "csv": write_spreadsheet,
+}
+_PAIR_WRITERS: Mapping[PairTool, Callable[[Path, Sequence[Task], str], list[Path]]] = {
+    "label-studio": write_pairwise,
+    "csv": write_comparisons,
 }
 _LARGEST_EXPORT = 512 << 20
 
@@ -30,6 +43,13 @@ _LARGEST_EXPORT = 512 << 20
 def write_for(tool: Tool, directory: Path, tasks: Sequence[Task]) -> list[Path]:
     """Write the tasks as a tool imports them; return what was written."""
     return _WRITERS[tool](directory, tasks)
+
+
+def write_pairs_for(
+    tool: PairTool, directory: Path, tasks: Sequence[Task], rubric: str
+) -> list[Path]:
+    """Write tasks of two answers, to compare by the rubric, as a tool imports them."""
+    return _PAIR_WRITERS[tool](directory, tasks, rubric)
 
 
 def read_rankings(path: Path) -> Iterator[Ranking]:

@@ -1,6 +1,7 @@
-"""Label Studio: tasks to rank with its Ranker, and rankings from its JSON export.
+"""Label Studio: tasks to rank with its Ranker or to compare with its Pairwise, and its JSON export.
 
-https://labelstud.io/tags/ranker and https://labelstud.io/guide/task_format
+https://labelstud.io/tags/ranker, https://labelstud.io/tags/pairwise and
+https://labelstud.io/guide/task_format
 """
 
 import json
@@ -11,12 +12,12 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from thumbwheel.labelling.people.rankings import Ranking
+from thumbwheel.labelling.people.rankings import Ranking, chosen
 from thumbwheel.labelling.people.tasks import Task, shown_prompt
 
-__all__ = ["LABELING_CONFIG", "read_label_studio", "write_label_studio"]
+__all__ = ["read_label_studio", "write_label_studio", "write_pairwise"]
 
-LABELING_CONFIG = """\
+_RANKER = """\
 <View>
   <Text name="prompt" value="$prompt"/>
   <Header value="Put the answers in order, the best one on top."/>
@@ -25,13 +26,47 @@ LABELING_CONFIG = """\
 </View>
 """
 
+# The rubric comes with the tasks: in a configuration, a $ in it would name a field.
+_PAIRWISE = """\
+<View>
+  <Header value="$rubric"/>
+  <Text name="prompt" value="$prompt"/>
+  <Pairwise name="better" toName="answer_1,answer_2"/>
+  <View style="display: grid; grid-template-columns: 1fr 1fr; gap: 1em">
+    <Text name="answer_1" value="$answer_1"/>
+    <Text name="answer_2" value="$answer_2"/>
+  </View>
+  <Choices name="tie" toName="prompt" choice="single">
+    <Choice value="tie"/>
+  </Choices>
+</View>
+"""
+
 
 def write_label_studio(directory: Path, tasks: Sequence[Task]) -> list[Path]:
     """Write the tasks to import, and the labeling configuration that shows them."""
-    config, imported = directory / "label-studio.xml", directory / "label-studio.json"
-    config.write_text(LABELING_CONFIG, encoding="utf-8")
-    imported.write_text(json.dumps([_task(task) for task in tasks], indent=1), encoding="utf-8")
-    return [config, imported]
+    return _write(directory, _RANKER, [_task(task) for task in tasks])
+
+
+def write_pairwise(directory: Path, tasks: Sequence[Task], rubric: str) -> list[Path]:
+    """Write tasks of two answers to import, and the configuration that shows them side by side."""
+    data = [
+        {
+            "task_id": task.task_id,
+            "rubric": rubric,
+            "prompt": shown_prompt(task.prompt),
+            **{f"answer_{n}": answer.completion for n, answer in enumerate(task.answers, start=1)},
+        }
+        for task in tasks
+    ]
+    return _write(directory, _PAIRWISE, [{"data": fields} for fields in data])
+
+
+def _write(directory: Path, config: str, tasks: Sequence[dict[str, Any]]) -> list[Path]:
+    config_file, imported = directory / "label-studio.xml", directory / "label-studio.json"
+    config_file.write_text(config, encoding="utf-8")
+    imported.write_text(json.dumps(tasks, indent=1), encoding="utf-8")
+    return [config_file, imported]
 
 
 def _task(task: Task) -> dict[str, Any]:
@@ -46,6 +81,8 @@ def _task(task: Task) -> dict[str, Any]:
 
 class _Value(BaseModel):
     ranker: dict[str, list[str]] | None = None
+    selected: str | None = None
+    choices: list[str] = []
 
 
 class _Result(BaseModel):
@@ -75,6 +112,7 @@ class _ExportedTask(BaseModel):
 
 
 _EXPORT = TypeAdapter(list[_ExportedTask])
+_SIDES = {"left": "1", "right": "2"}
 
 
 def read_label_studio(content: bytes) -> Iterator[Ranking]:
@@ -85,20 +123,21 @@ def read_label_studio(content: bytes) -> Iterator[Ranking]:
     """
     for task in _EXPORT.validate_json(content):
         for annotation in task.annotations:
-            user = annotation.completed_by
-            orders = [
-                order
-                for result in annotation.result
-                if result.value.ranker is not None
-                for order in result.value.ranker.values()
-            ]
-            # Without buckets there is one list.
-            order = orders[0] if orders else []
-            annotator = user.id if isinstance(user, _User) else user
-            yield Ranking(
-                task_id=task.data.task_id,
-                annotator=None if annotator is None else str(annotator),
-                ranks=[(completion, rank) for rank, completion in enumerate(order, start=1)],
-                ranked_at=annotation.updated_at or annotation.created_at,
-                skipped=bool(annotation.was_cancelled),
-            )
+            yield _ranking(task.data.task_id, annotation)
+
+
+def _ranking(task_id: str | None, annotation: _Annotation) -> Ranking:
+    user = annotation.completed_by
+    user = user.id if isinstance(user, _User) else user
+    annotator = None if user is None else str(user)
+    when, skipped = annotation.updated_at or annotation.created_at, bool(annotation.was_cancelled)
+    values = [result.value for result in annotation.result]
+    said = [_SIDES[value.selected] for value in values if value.selected in _SIDES]
+    said += [choice for value in values for choice in value.choices]
+    if said:
+        return chosen(task_id, annotator, " and ".join(said), when, skipped=skipped)
+    orders = [order for value in values if value.ranker for order in value.ranker.values()]
+    # Without buckets there is one list.
+    order = orders[0] if orders else []
+    ranks = [(completion, rank) for rank, completion in enumerate(order, start=1)]
+    return Ranking(task_id, annotator, ranks, when, skipped)

@@ -11,7 +11,7 @@ from thumbwheel.events import content_id
 from thumbwheel.labelling.judgements import generation_event, judgement_events
 from thumbwheel.labelling.people.tasks import Task
 
-__all__ = ["Imported", "Pairs", "Ranking", "to_events"]
+__all__ = ["Imported", "Pairs", "Ranking", "chosen", "to_events"]
 
 Pairs = Literal["all", "adjacent"]
 
@@ -21,7 +21,8 @@ class Ranking:
     """What one annotator said about one task, as a tool exported it.
 
     `ranks` names answers by completion_id or as `answer_1`, `answer_2`, ..., each with its rank: 1
-    is the best, equal ranks are a tie, None is no number.
+    is the best, equal ranks are a tie, None is no number. Where the tool's words cannot be read as
+    ranks, `problem` says why.
     """
 
     task_id: str | None
@@ -29,13 +30,45 @@ class Ranking:
     ranks: Sequence[tuple[str, int | None]]
     ranked_at: datetime | None = None
     skipped: bool = False
+    problem: str | None = None
+
+
+_CHOICES = {"1": (1, 2), "2": (2, 1), "tie": (1, 1)}
+
+
+def chosen(
+    task_id: str | None,
+    annotator: str | None,
+    choice: str,
+    chosen_at: datetime | None = None,
+    *,
+    skipped: bool = False,
+) -> Ranking:
+    """Return what an annotator said of two answers as a ranking.
+
+    Args:
+        task_id: The task.
+        annotator: Who chose.
+        choice: The better answer, `1` or `2`, or `tie`; nothing where none was chosen.
+        chosen_at: When.
+        skipped: Whether the annotator skipped the task.
+    """
+    ranks = _CHOICES.get(choice.casefold())
+    return Ranking(
+        task_id,
+        annotator,
+        [] if ranks is None else [("answer_1", ranks[0]), ("answer_2", ranks[1])],
+        chosen_at,
+        skipped,
+        problem="what it says is better is none of 1, 2 and tie" if choice and not ranks else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
     """Events, and what became of the rankings: `n_rankings` are used, the others have a reason.
 
-    `n_ties` counts the twos of completions that a used ranking holds equal.
+    `n_ties` counts the twos of completions that a used ranking holds equal: they are events too.
     """
 
     events: Sequence[Mapping[str, Any]]
@@ -79,11 +112,12 @@ def to_events(
         if task_id in latest:
             events.extend(_generations(task))
         for who, judged in sorted(latest.get(task_id, {}).items()):
-            ranks = judged.ranks
-            n_ties += sum(a == b for a, b in combinations(ranks.values(), 2))
-            for better, worse in _judgements(ranks, pairs):
+            for better, worse in _judgements(judged.ranks, pairs):
                 n_judgements += 1
                 events.extend(_votes(task, who, better, worse, judged.when))
+            for one, other in _ties(judged.ranks):
+                n_ties += 1
+                events.extend(_votes(task, who, one, other, judged.when, tied=True))
     n_rankings = sum(map(len, latest.values()))
     return Imported(events, n_rankings, n_judgements, n_ties, dict(skipped))
 
@@ -105,6 +139,8 @@ def _read(ranking: Ranking, task: Task) -> _Judged | str:
     """Return what a ranking says about its task, or why it cannot be used."""
     if ranking.skipped:
         return "the annotator skipped the task"
+    if ranking.problem is not None:
+        return ranking.problem
     if not ranking.ranks:
         return "nothing is ranked in it"
     ranks: dict[str, int] = {}
@@ -142,6 +178,13 @@ def _judgements(ranks: Mapping[str, int], pairs: Pairs) -> Iterator[tuple[str, s
                 yield better, worse
 
 
+def _ties(ranks: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """Yield the ids of every two completions of one rank."""
+    for one, other in combinations(ranks, 2):
+        if ranks[one] == ranks[other]:
+            yield one, other
+
+
 def _generation_id(completion_id: str) -> str:
     return f"annotation:{completion_id}"
 
@@ -158,7 +201,7 @@ def _generations(task: Task) -> Iterator[dict[str, Any]]:
 
 
 def _votes(
-    task: Task, who: str, better: str, worse: str, when: datetime | None
+    task: Task, who: str, better: str, worse: str, when: datetime | None, *, tied: bool = False
 ) -> list[dict[str, Any]]:
     comparison = content_id("annotation", task.task_id, who, *sorted((better, worse)))
     return judgement_events(
@@ -166,5 +209,6 @@ def _votes(
         f"annotator:{who}",
         chosen=_generation_id(better),
         rejected=_generation_id(worse),
+        tied=tied,
         occurred_at=when,
     )

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from thumbwheel.config import VotePolicy
 from thumbwheel.endpoint import estimate_tokens
 from thumbwheel.errors import DataError
-from thumbwheel.events import text_identity
+from thumbwheel.events import normal_completion, text_identity
 from thumbwheel.labelling.people.coverage import cover
-from thumbwheel.labelling.people.tasks import Answer, Task, make_task, normal, shown_prompt
+from thumbwheel.labelling.people.tasks import Answer, Task, make_task, shown_prompt
 from thumbwheel.labelling.people.writers import Draw, Writer
 from thumbwheel.store import OpenedStore, ProductionPrompt
 from thumbwheel.types import Prompt
@@ -81,7 +81,9 @@ def draw_prompts(store: OpenedStore, policy: VotePolicy, n: int, n_completions: 
 
 
 def _distinct(prompt: ProductionPrompt, n: int) -> list[Answer]:
-    different = {normal(answer.completion): answer for answer in reversed(prompt.answers)}
+    different = {
+        normal_completion(answer.completion): answer for answer in reversed(prompt.answers)
+    }
     kept = sorted(different.values(), key=lambda answer: answer.completion_id)[:n]
     return [Answer(a.completion_id, a.completion, a.model_version, generated=False) for a in kept]
 
@@ -147,8 +149,8 @@ def make_tasks(drawn: Drawn, writer: Writer | None, progress: Progress) -> Made:
 
 
 def _is_new(completion: str, known: Sequence[Answer]) -> bool:
-    text = normal(completion)
-    return bool(text) and all(text != normal(answer.completion) for answer in known)
+    text = normal_completion(completion)
+    return bool(text) and all(text != normal_completion(answer.completion) for answer in known)
 
 
 def _answer(prompt: Prompt, completion: str, writer: Writer) -> Answer:

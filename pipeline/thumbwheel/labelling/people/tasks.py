@@ -16,7 +16,7 @@ from thumbwheel.events import content_id, from_chat, readable, text_identity, to
 from thumbwheel.process.durable import write_bytes
 from thumbwheel.types import Prompt
 
-__all__ = ["Answer", "Task", "make_task", "normal", "read_tasks", "shown_prompt", "write_tasks"]
+__all__ = ["Answer", "Task", "make_task", "read_tasks", "shown_prompt", "write_tasks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +63,6 @@ def make_task(prompt: Prompt, answers: Iterable[Answer]) -> Task:
     shuffled = sorted(answers, key=lambda answer: answer.completion_id)
     task_id = content_id("task", prompt_id, *(answer.completion_id for answer in shuffled))
     return Task(task_id, prompt_id, prompt, shuffled)
-
-
-def normal(completion: str) -> str:
-    """Return a completion as it is compared with others: without case and spacing."""
-    return " ".join(completion.split()).casefold()
 
 
 def shown_prompt(prompt: Prompt) -> str:

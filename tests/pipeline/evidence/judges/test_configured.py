@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from planted_votes import SeeingModel, ask, clusters_of, planted_pairs
 
@@ -12,6 +13,7 @@ from thumbwheel.evidence.judges import (
     EndpointJudge,
     Judge,
     Meeting,
+    PeopleJudge,
     PluginJudge,
     VoteModel,
     fit_vote_model,
@@ -19,6 +21,8 @@ from thumbwheel.evidence.judges import (
     preferences,
 )
 from thumbwheel.plugin import PluginManager
+from thumbwheel.store import COMPARISONS_FILE
+from thumbwheel.tables import COMPARISONS
 
 LONGER = """
 import pyarrow as pa
@@ -43,6 +47,7 @@ class Longer:
 def make(tmp_path: Path):
     """Make the judge that `use` names, beside a plugin that judges and one that does not."""
     (tmp_path / "mine.py").write_text(LONGER)
+    pq.write_table(COMPARISONS.empty_table(), tmp_path / COMPARISONS_FILE)
     listed = [PluginConfig(use="mine.py:Longer"), PluginConfig(use="all_pairs")]
     plugins = PluginManager(listed, tmp_path)
 
@@ -51,7 +56,8 @@ def make(tmp_path: Path):
         return fit_vote_model(SeeingModel(), pairs, clusters_of(pairs), seed=0)
 
     def made(use: str, endpoint: EndpointConfig | None = None) -> Judge:
-        return make_judge(JudgeConfig(use=use), plugins=plugins, endpoint=endpoint, fit=fit)
+        config = JudgeConfig(use=use)
+        return make_judge(config, plugins=plugins, endpoint=endpoint, fit=fit, snapshot=tmp_path)
 
     return made
 
@@ -61,8 +67,9 @@ def test_each_judge_by_its_name(make):
     endpoint = EndpointConfig(url="http://127.0.0.1:9/v1", model="m")
     assert isinstance(make("vote_model"), VoteModel)
     assert isinstance(make("endpoint", endpoint), EndpointJudge)
+    assert isinstance(make("people"), PeopleJudge)
     assert isinstance(make("Longer"), PluginJudge)
-    for use in ("vote_model", "endpoint", "Longer"):
+    for use in ("vote_model", "endpoint", "people", "Longer"):
         assert make(use, endpoint).name == use
 
 
@@ -85,7 +92,6 @@ def test_a_plugin_judges_a_thousand_at_a_time(make):
         ("vote-model", r"no judge 'vote-model' \(did you mean 'vote_model'\?\)"),
         ("longer", r"did you mean 'Longer'"),
         ("all_pairs", "'all_pairs', which `judges` names, has no `judge_answers`"),
-        ("people", "people cannot be a judge yet; .* vote_model, endpoint, Longer"),
         ("endpoint", r"there is no \[endpoint\] in the configuration"),
     ],
 )
