@@ -166,7 +166,7 @@ def _write_world(directory: Path, name: str, options: WorldOptions) -> Config:
     home = directory / name
     if not (home / "thumbwheel.toml").exists():
         home.mkdir(exist_ok=True)
-        write_events(home / "events.jsonl", options)
+        write_events(home / "events.jsonl", World(options))
         shutil.copy(directory / f"seed-{options.seed % ELSEWHERE}" / "thumbwheel.toml", home)
     return load_config(home / "thumbwheel.toml")
 

@@ -18,6 +18,13 @@ class Fact:
     answer: str
     wrong: Sequence[str]
 
+    def is_named_in(self, text: str) -> bool:
+        """Return whether a text names the right answer, and none of the wrong ones."""
+        words = f" {' '.join(''.join(c if c.isalnum() else ' ' for c in text).split())} "
+        return f" {self.answer} " in words and not any(
+            f" {wrong} " in words for wrong in self.wrong
+        )
+
 
 # One "question word:answer" after another; the key is the question.
 _TABLES = {

@@ -8,9 +8,9 @@ from thumbwheel.demo.traffic import write_events
 from thumbwheel.demo.world import World, WorldOptions
 from thumbwheel.types import Observer
 
-__all__ = ["prepare_demo"]
+__all__ = ["CONFIG", "prepare_demo"]
 
-_CONFIG = """\
+CONFIG = """\
 # The demo's configuration: one like any other. `thumbwheel init` writes one for your own feedback.
 
 project = "thumbwheel-demo"
@@ -70,6 +70,7 @@ guards = [
     {{ metric = "preferred_style", max_drop = 0.15 }},
 ]
 """
+"""With a place for the `model`'s path."""
 
 
 def prepare_demo(directory: Path, options: WorldOptions, observer: Observer) -> Path:
@@ -107,8 +108,8 @@ def prepare_demo(directory: Path, options: WorldOptions, observer: Observer) -> 
     config = home / "thumbwheel.toml"
     if not config.exists():
         observer.stage("planted world")
-        n_events = write_events(home / "events.jsonl", options)
+        n_events = write_events(home / "events.jsonl", World(options))
         # The configuration is written last: its presence says that the rest is whole.
-        config.write_text(_CONFIG.format(model=Path("..") / "models" / model.name))
+        config.write_text(CONFIG.format(model=Path("..") / "models" / model.name))
         observer.done(f"{n_events:,} feedback events from {options.raters} simulated users")
     return config

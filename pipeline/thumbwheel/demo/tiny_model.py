@@ -1,23 +1,25 @@
-"""The demo's base model: a Llama of about a million parameters, trained from scratch in a minute.
+"""A planted world's base model: about a million parameters, trained from scratch in a minute.
 
-It is an ordinary Hugging Face model directory afterwards, with a chat template and safetensors.
+The demo's is a Llama; another `Recipe` makes another. What comes of it is an ordinary Hugging Face
+model directory, with a chat template and safetensors.
 """
 
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from thumbwheel.demo.world import World
+from thumbwheel.demo.users import PlantedWorld
 
 if TYPE_CHECKING:
     import torch
-    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-__all__ = ["build_tiny_model"]
+__all__ = ["LLAMA", "Recipe", "build_tiny_model"]
 
 BOS, END, PAD = "<|bos|>", "<|end|>", "<|pad|>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
@@ -31,17 +33,36 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 
-FACT_EPOCHS = 28
-CHAT_EPOCHS = 28
-BATCH_SIZE = 16
-PEAK_LEARNING_RATE = 2e-3
-VOCABULARY = 1600
-
 Turns = Sequence[tuple[str, str]]
 
 
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a base model is made.
+
+    Attributes:
+        untrained: Returns a model with random weights for a tokenizer.
+        vocabulary: Tokens of the tokenizer, at most.
+        fact_epochs: How often each prompt is taught with its bare answer.
+        chat_epochs: How often with an answer of the app.
+        batch_size: Answers in a step.
+        peak_learning_rate: AdamW's, after the first twentieth of the steps.
+    """
+
+    untrained: "Callable[[PreTrainedTokenizerFast], PreTrainedModel]"
+    vocabulary: int = 1600
+    fact_epochs: int = 28
+    chat_epochs: int = 28
+    batch_size: int = 16
+    peak_learning_rate: float = 2e-3
+
+
 def build_tiny_model(
-    world: World, out_dir: Path, seed: int, progress: Callable[[int, int], None]
+    world: PlantedWorld,
+    out_dir: Path,
+    seed: int,
+    progress: Callable[[int, int], None],
+    recipe: Recipe | None = None,
 ) -> None:
     """Train the world's base model and save it as `out_dir`, which appears whole or not at all.
 
@@ -50,24 +71,28 @@ def build_tiny_model(
         out_dir: A directory that does not exist yet.
         seed: Of the initial weights and of the order of the text.
         progress: Called with the steps done and the steps in all.
+        recipe: How the model is made; None makes the demo's.
     """
     import torch
 
-    facts, chats = list(world.facts(FACT_EPOCHS)), list(world.chats(CHAT_EPOCHS))
+    recipe = recipe or LLAMA
+    facts, chats = list(world.facts(recipe.fact_epochs)), list(world.chats(recipe.chat_epochs))
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.", dir=out_dir.parent))
     try:
-        tokenizer = _train_tokenizer(chats)
+        tokenizer = _train_tokenizer(chats, recipe.vocabulary)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            model = _train_model(tokenizer, _curriculum(facts, chats, seed), progress)
+            model = recipe.untrained(tokenizer)
+            batches = _curriculum(facts, chats, recipe.batch_size, seed)
+            _train_model(model, tokenizer, batches, recipe.peak_learning_rate, progress)
         _save(tokenizer, model, unfinished)
         os.replace(unfinished, out_dir)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _curriculum(facts: Turns, chats: Turns, seed: int) -> list[Turns]:
+def _curriculum(facts: Turns, chats: Turns, batch_size: int, seed: int) -> list[Turns]:
     """Return the batches in the order of teaching.
 
     A third of the bare facts comes first, the rest among half of the chats, then the other half. A
@@ -75,7 +100,7 @@ def _curriculum(facts: Turns, chats: Turns, seed: int) -> list[Turns]:
     chats alone; ending on chats makes the model talk like the app.
     """
     fact_batches, chat_batches = (
-        [turns[start : start + BATCH_SIZE] for start in range(0, len(turns), BATCH_SIZE)]
+        [turns[start : start + batch_size] for start in range(0, len(turns), batch_size)]
         for turns in (facts, chats)
     )
     third, half = len(fact_batches) // 3, len(chat_batches) // 2
@@ -84,7 +109,7 @@ def _curriculum(facts: Turns, chats: Turns, seed: int) -> list[Turns]:
     return fact_batches[:third] + mixed + chat_batches[half:]
 
 
-def _train_tokenizer(corpus: Turns) -> "PreTrainedTokenizerFast":
+def _train_tokenizer(corpus: Turns, vocabulary: int) -> "PreTrainedTokenizerFast":
     """Return a byte-level BPE tokenizer of the corpus, so that it can spell any text."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -93,7 +118,7 @@ def _train_tokenizer(corpus: Turns) -> "PreTrainedTokenizerFast":
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
+        vocab_size=vocabulary,
         special_tokens=[BOS, END, PAD, *ROLES],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -112,16 +137,10 @@ def _train_tokenizer(corpus: Turns) -> "PreTrainedTokenizerFast":
     )
 
 
-def _train_model(
-    tokenizer: "PreTrainedTokenizerFast",
-    batches: Sequence[Turns],
-    progress: Callable[[int, int], None],
-) -> "LlamaForCausalLM":
-    """Train from random weights to predict the completions, one pass over the batches."""
-    import torch
+def _untrained_llama(tokenizer: "PreTrainedTokenizerFast") -> "PreTrainedModel":
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    model = LlamaForCausalLM(
+    return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
             hidden_size=192,
@@ -136,12 +155,28 @@ def _train_model(
             pad_token_id=tokenizer.pad_token_id,
         )
     )
+
+
+LLAMA = Recipe(_untrained_llama)
+"""The demo's."""
+
+
+def _train_model(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerFast",
+    batches: Sequence[Turns],
+    peak_learning_rate: float,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Train a model to predict the completions, one pass over the batches."""
+    import torch
+
     steps = len(batches)
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=PEAK_LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.01
+        model.parameters(), lr=peak_learning_rate, betas=(0.9, 0.95), weight_decay=0.01
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, PEAK_LEARNING_RATE, total_steps=steps, pct_start=0.05, cycle_momentum=False
+        optimizer, peak_learning_rate, total_steps=steps, pct_start=0.05, cycle_momentum=False
     )
     model.train()
     for done, turns in enumerate(batches, start=1):
@@ -153,7 +188,6 @@ def _train_model(
         schedule.step()
         progress(done, steps)
     model.eval()
-    return model
 
 
 def _batch(tokenizer: "PreTrainedTokenizerFast", turns: Turns) -> "dict[str, torch.Tensor]":
@@ -173,7 +207,7 @@ def _batch(tokenizer: "PreTrainedTokenizerFast", turns: Turns) -> "dict[str, tor
     }
 
 
-def _save(tokenizer: "PreTrainedTokenizerFast", model: "LlamaForCausalLM", directory: Path) -> None:
+def _save(tokenizer: "PreTrainedTokenizerFast", model: "PreTrainedModel", directory: Path) -> None:
     from transformers.utils import logging
 
     # transformers draws its own progress bar for a save that takes milliseconds.

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
-from thumbwheel.demo.world import Vote, World, WorldOptions
+from thumbwheel.demo.users import PlantedWorld, Vote
 
 __all__ = ["write_events"]
 
@@ -30,18 +30,17 @@ Arrival = tuple[datetime, str]
 """When a line reaches the log, and the line."""
 
 
-def write_events(path: Path, options: WorldOptions) -> int:
+def write_events(path: Path, world: PlantedWorld) -> int:
     """Write the feedback events of a world to a JSONL file, in the order of their arrival.
 
     Args:
         path: The file to write; one that is there already is replaced.
-        options: The world's knobs. The same options give the same bytes.
+        world: The same options of the same kind of world give the same bytes.
 
     Returns:
         The number of lines.
     """
-    rng = Random(f"{options.seed} traffic")  # noqa: S311 -- seeded on purpose
-    world = World(options)
+    rng = Random(f"{world.options.seed} traffic")  # noqa: S311 -- seeded on purpose
     votes, attack = list(world.votes()), list(world.attack())
     arrivals = list(_traffic(rng, "", votes, GENERATION_EVERY))
     # Drawn last, so that an attack leaves the other lines as they are. It takes its time.

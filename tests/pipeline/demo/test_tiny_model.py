@@ -1,6 +1,6 @@
 """The demo's base model: an ordinary model directory, made whole or not at all."""
 
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,23 +13,15 @@ from thumbwheel.types import Prompt
 
 pytestmark = pytest.mark.slow  # it trains
 
+# A second of training: the directory and its format are the same.
+BRIEF = replace(tiny_model.LLAMA, fact_epochs=1, chat_epochs=1, batch_size=80)
 PROMPT: Prompt = [{"role": "user", "content": "What is the capital of France?"}]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _brief() -> Iterator[None]:
-    """Train for a second: the directory and its format are the same."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiny_model, "FACT_EPOCHS", 1)
-        patch.setattr(tiny_model, "CHAT_EPOCHS", 1)
-        patch.setattr(tiny_model, "BATCH_SIZE", 80)
-        yield
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("models") / "base"
-    tiny_model.build_tiny_model(World(), directory, 0, lambda done, total: None)
+    tiny_model.build_tiny_model(World(), directory, 0, lambda done, total: None, BRIEF)
     return directory
 
 
@@ -69,7 +61,7 @@ def test_the_same_seed_gives_the_same_model(
 
     for name, seed in (("again", 0), ("other", 1)):
         tiny_model.build_tiny_model(
-            World(), tmp_path / name, seed, lambda done, total: steps.append((done, total))
+            World(), tmp_path / name, seed, lambda done, total: steps.append((done, total)), BRIEF
         )
 
     first, again, other = (
@@ -89,6 +81,6 @@ def test_an_interrupted_training_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tiny_model.build_tiny_model(World(), tmp_path / "base", 0, interrupt)
+        tiny_model.build_tiny_model(World(), tmp_path / "base", 0, interrupt, BRIEF)
 
     assert list(tmp_path.iterdir()) == []

@@ -223,7 +223,7 @@ def test_events_are_the_same_for_the_same_options(tmp_path: Path) -> None:
     """The same options give the same bytes, another seed gives others."""
     files = [tmp_path / name for name in ("a", "b", "c")]
     lines = [
-        write_events(file, WorldOptions(seed=seed))
+        write_events(file, World(WorldOptions(seed=seed)))
         for file, seed in zip(files, (1, 1, 2), strict=True)
     ]
 
@@ -236,7 +236,7 @@ def test_an_attack_leaves_the_other_events_as_they_are(tmp_path: Path) -> None:
     """Its lines are only added to the others, all over the time that the world lasts."""
     lines = []
     for options in (WorldOptions(seed=3), WorldOptions(seed=3, flood_votes=500)):
-        write_events(tmp_path / "events.jsonl", options)
+        write_events(tmp_path / "events.jsonl", World(options))
         lines.append((tmp_path / "events.jsonl").read_text(encoding="utf-8").splitlines())
     quiet, attacked = lines
 
@@ -252,7 +252,7 @@ def test_an_attack_leaves_the_other_events_as_they_are(tmp_path: Path) -> None:
 def test_events_add_up_to_the_votes(tmp_path: Path, trouble: dict[str, float]) -> None:
     """Read as the pipeline reads, late, early, doubled or broken lines change nothing."""
     options = WorldOptions(seed=3, **trouble)  # type: ignore[arg-type]
-    write_events(tmp_path / "events.jsonl", options)
+    write_events(tmp_path / "events.jsonl", World(options))
     parser = EventParser()
     events, unreadable, n_lines = {}, 0, 0
     for raw in (tmp_path / "events.jsonl").read_bytes().splitlines():
@@ -284,7 +284,7 @@ def test_events_add_up_to_the_votes(tmp_path: Path, trouble: dict[str, float]) -
 
 def test_some_votes_come_before_their_answer(tmp_path: Path) -> None:
     """The file holds whole events, votes behind their answer, and a few before it."""
-    write_events(tmp_path / "events.jsonl", WorldOptions())
+    write_events(tmp_path / "events.jsonl", World())
     answered: set[str] = set()
     kinds: Counter[str] = Counter()
     for line in (tmp_path / "events.jsonl").read_text(encoding="utf-8").splitlines():

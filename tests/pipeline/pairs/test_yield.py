@@ -14,7 +14,7 @@ from projects import configuration
 from thumbwheel.cli import main
 from thumbwheel.cli.show.pairs import print_yield
 from thumbwheel.demo.traffic import write_events
-from thumbwheel.demo.world import WorldOptions
+from thumbwheel.demo.world import World, WorldOptions
 from thumbwheel.pairs.yields import Loss, Stage, YieldReport, describe_event, yield_report
 from thumbwheel.store import Accounts, EventState, Quarantined, StateCount
 from thumbwheel.types import SourceCounts
@@ -66,7 +66,7 @@ def lost(stage):
 @pytest.mark.slow
 def test_the_planted_traffic_adds_up(run, tmp_path):
     """Of the demo's events with all their mishaps, every one is counted exactly once."""
-    n_lines = write_events(tmp_path / "events.jsonl", WorldOptions(seed=1))
+    n_lines = write_events(tmp_path / "events.jsonl", World(WorldOptions(seed=1)))
     assert run("ingest")[0] == 0
     code, out, _ = run("yield", "--json")
     assert code == 0
