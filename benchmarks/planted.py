@@ -1,13 +1,21 @@
-"""What troubled votes do to the model, on a world whose truth is known.
+"""What troubled votes do to the model and to the gate, on worlds whose truth is known.
 
-    python benchmarks/planted.py                                # every scenario on three seeds
-    python benchmarks/planted.py --scenarios flood --seeds 1    # one of them
+    python benchmarks/planted.py                              # all scenarios and worlds on 3 seeds
+    python benchmarks/planted.py --worlds second --scenarios spam --seeds 1
     python benchmarks/planted.py --scenarios --null 100         # the gate against chance
 
-A scenario is the world of `thumbwheel demo` with a trouble in its votes. Each is turned through the
+The demo's world is that of `thumbwheel demo`; the second one has another base model, other tasks
+and phrases, and users who want another thing: polite and right answers too, but also concise ones.
+A scenario is a world with a trouble in its votes or in the training. Each is turned through the
 real pipeline, from the events to the gate's verdict, in a folder of its own; the clean world is
 always among them, since others are held against it. Seeds share nothing: each has its own base
 model, which takes a minute to train. What has finished in `--dir` is not done again.
+
+What a candidate is truly worth is asked of the world, behind the gate's back: champion and
+candidate answer every held-out prompt eight times, and the world knows the utility of each answer.
+A candidate is truly better where the 95% interval of its mean gain in utility lies above zero and
+the gain is above a tenth of the standard deviation of the champion's answers; it is not better
+where the interval touches zero. The gate may not ask the world, unless `--ask-world` says so.
 
 `--null N` asks how often the gate promotes what cannot be better. On each seed it takes the
 candidate that half-flipped votes have taught, and has it judged by the held-out pairs of N more
@@ -15,12 +23,12 @@ worlds with such votes: read, paired, evaluated and decided as ever, but nothing
 """
 
 import argparse
+import math
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
@@ -29,104 +37,15 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from planted_runs import Turn, build_base_model, judge_by_chance, turn
-from thumbwheel.demo.world import WorldOptions
+from planted_runs import Turn, judge_by_chance, turn
+from planted_scenarios import SCENARIOS, Bar, lengthening, moved, reward_length
+from planted_worlds import WORLDS, Run, build_base_model
 
 Result = TypeVar("Result")
 
-_WIDTH = 200
+_WIDTH = 230
 """Columns of the table where it is not shown in a terminal."""
 Turns = Sequence[Turn]
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A number to reach, or not to pass.
-
-    `measure` takes the turns of a scenario and the clean turns of the same seeds.
-    """
-
-    what: str
-    measure: Callable[[Turns, Turns], float]
-    least: float = float("-inf")
-    most: float = float("inf")
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """A trouble, and what must hold in spite of it.
-
-    `is_attack` where all votes of the clean world are there too, so that pairs can be compared.
-    """
-
-    trouble: str
-    knobs: Mapping[str, Any] = field(default_factory=dict)
-    bars: Sequence[Bar] = ()
-    is_attack: bool = False
-
-    def options(self, seed: int) -> WorldOptions:
-        """Return the world's knobs."""
-        return WorldOptions(seed=seed, **self.knobs)
-
-
-def polite(turns: Turns, clean: Turns) -> float:
-    """Return the mean share of polite answers."""
-    return fmean(turn.polite[1] for turn in turns)
-
-
-def lengthening(turns: Turns, clean: Turns) -> float:
-    """Return the mean change in length, as a share."""
-    return fmean(turn.lengthening for turn in turns)
-
-
-def share_of_clean_gain(turns: Turns, clean: Turns) -> float:
-    """Return the mean gain in polite answers over that of the clean worlds."""
-    return fmean(turn.gain for turn in turns) / fmean(turn.gain for turn in clean)
-
-
-def moved(turns: Turns, clean: Turns) -> float:
-    """Return the mean share of pairs that are not those of the clean worlds."""
-    return fmean(turn.moved(other) for turn, other in zip(turns, clean, strict=True))
-
-
-def refused(turns: Turns, clean: Turns) -> float:
-    """Return the share of turns whose candidate was refused."""
-    return fmean(bool(turn.refusals) for turn in turns)
-
-
-def reward_length(turns: Turns, clean: Turns) -> float:
-    """Return the mean rank correlation of reward and length."""
-    return fmean(turn.reward_length for turn in turns)
-
-
-SCENARIOS = {
-    "clean": Scenario(
-        "none", bars=[Bar("polite", polite, 0.95), Bar("longer", lengthening, -0.1, 0.1)]
-    ),
-    "noise_20": Scenario(
-        "20% of votes flipped",
-        {"noise": 0.2},
-        [Bar("of the clean gain", share_of_clean_gain, 0.4)],
-    ),
-    "noise_50": Scenario("50% of votes flipped", {"noise": 0.5}, [Bar("refused", refused, 0.95)]),
-    "length_70": Scenario(
-        "70% of answers long just when polite",
-        {"length_confound": 0.7},
-        [Bar("reward by length", reward_length, most=0.2)],
-    ),
-    "flood": Scenario(
-        "one rater, 1,000 votes for blunt",
-        {"flood_votes": 1000},
-        [Bar("pairs moved", moved, most=0.01)],
-        is_attack=True,
-    ),
-    "collusion": Scenario("2% collude for blunt", {"colluders": 0.02}, is_attack=True),
-    "spam": Scenario("30% vote all up", {"spam_raters": 0.3}),
-    "adversaries": Scenario(
-        "45% vote for blunt", {"adversarial_raters": 0.45}, [Bar("refused", refused, 1)]
-    ),
-    "one_sided": Scenario("half of prompts one-sided", {"missing_sides": 0.5}),
-}
 
 
 def in_processes(
@@ -144,40 +63,74 @@ def in_processes(
 
 def show_turn(turn: Turn) -> str:
     """Return a line on one turn."""
-    verdict = f"refused: {turn.refusals[0]}" if turn.refusals else "promoted"
+    verdict = "promoted" if turn.promoted else f"refused: {'; '.join(turn.refusals)}"
+    truth, (metric, measured) = turn.truth, turn.measured
+    traits = ", ".join(
+        f"{trait} {before:.2f} -> {after:.2f}" for trait, (before, after) in truth.traits.items()
+    )
     return (
-        f"{turn.name} seed {turn.seed}: {turn.n_train} + {turn.n_eval} pairs, "
-        f"polite {turn.polite[0]:.2f} -> {turn.polite[1]:.2f}, "
-        f"right {turn.right[0]:.2f} -> {turn.right[1]:.2f}, length {turn.lengthening:+.0%}, "
+        f"{turn.run.world} {turn.run.name} seed {turn.run.options.seed}: "
+        f"{turn.n_train} + {turn.n_eval} pairs, {traits}, length {turn.lengthening:+.0%}, "
         f"style AUC {turn.style_auc[0]:.2f} -> {turn.style_auc[1]:.2f}, "
-        f"agreement {turn.agreement:.3f}, reward by length {turn.reward_length:+.2f}; {verdict}"
+        f"agreement {turn.agreement:.3f}, reward by length {turn.reward_length:+.2f}; "
+        f"truly {truth.kind}: {truth.gain.value:+.3f} ({truth.gain.low:+.3f} to "
+        f"{truth.gain.high:+.3f}, a deviation is {truth.spread:.2f}), wins {truth.win_rate:.3f}, "
+        f"judged alike {turn.judge:.2f}; "
+        f"{metric} {measured.value:.3f} ({measured.low:.3f} to {measured.high:.3f}); {verdict}"
     )
 
 
 def summarise(turns: Turns) -> Table:
-    """Return one row a scenario: means over the seeds, their extremes, and the bars."""
-    columns = ("trouble", "pairs", "moved", "style AUC", "agreement", "polite", "right", "longer")
-    table = Table(*columns, "reward by length", "promoted", "bar")
-    clean = {turn.seed: turn for turn in turns if turn.name == "clean"}
-    for name, scenario in SCENARIOS.items():
-        mine = [turn for turn in turns if turn.name == name]
-        theirs = [clean[turn.seed] for turn in mine]
-        if not mine:
-            continue
-        table.add_row(
-            scenario.trouble,
-            f"{fmean(turn.n_train + turn.n_eval for turn in mine):.0f}",
-            f"{moved(mine, theirs):.1%}" if scenario.is_attack else "",
-            before_and_after([turn.style_auc for turn in mine]),
-            f"{fmean(turn.agreement for turn in mine):.3f}",
-            before_and_after([turn.polite for turn in mine]),
-            before_and_after([turn.right for turn in mine]),
-            f"{lengthening(mine, theirs):+.0%}",
-            f"{reward_length(mine, theirs):+.2f}",
-            f"{sum(not turn.refusals for turn in mine)} of {len(mine)}",
-            "\n".join(show_bar(bar, bar.measure(mine, theirs)) for bar in scenario.bars),
-        )
+    """Return one row a world and scenario: means over the seeds, their extremes, and the bars."""
+    columns = ["world", "trouble", "pairs", "moved", "style AUC", "agreement", "polite", "right"]
+    columns += ["longer", "reward by length", "truth", "judge", "gate", "promoted", "bar"]
+    table = Table(*columns)
+    for world in WORLDS:
+        clean = {turn.run.options.seed: turn for turn in of(turns, world, "clean")}
+        for name, scenario in SCENARIOS.items():
+            mine = of(turns, world, name)
+            theirs = [clean[turn.run.options.seed] for turn in mine]
+            if not mine:
+                continue
+            bars = scenario.bars if world == "demo" else ()
+            table.add_row(
+                world,
+                scenario.trouble,
+                f"{fmean(turn.n_train + turn.n_eval for turn in mine):.0f}",
+                f"{moved(mine, theirs):.1%}" if scenario.is_attack else "",
+                before_and_after([turn.style_auc for turn in mine]),
+                f"{fmean(turn.agreement for turn in mine):.3f}",
+                before_and_after([turn.polite for turn in mine]),
+                before_and_after([turn.right for turn in mine]),
+                f"{lengthening(mine, theirs):+.0%}",
+                f"{reward_length(mine, theirs):+.2f}",
+                f"{fmean(turn.truth.gain.value for turn in mine):+.2f}, "
+                f"wins {fmean(turn.truth.win_rate for turn in mine):.2f}",
+                ", ".join(f"{turn.judge:.2f}" for turn in mine),
+                f"{fmean(turn.measured[1].value for turn in mine):.2f} ({mine[0].measured[0]})",
+                f"{sum(turn.promoted for turn in mine)} of {len(mine)}",
+                "\n".join(show_bar(bar, bar.measure(mine, theirs)) for bar in bars),
+            )
     return table
+
+
+def of(turns: Turns, world: str, scenario: str) -> list[Turn]:
+    """Return the turns of a scenario in the order of their seeds."""
+    mine = [turn for turn in turns if (turn.run.world, turn.run.name) == (world, scenario)]
+    return sorted(mine, key=lambda turn: turn.run.options.seed)
+
+
+def show_verdicts(turns: Turns) -> Iterator[str]:
+    """Yield how often the gate promoted what is truly better, and what is not."""
+    for kind, least, most in (
+        ("better", 0.8, math.inf),
+        ("little better", -math.inf, math.inf),
+        ("not better", -math.inf, 0.02),
+    ):
+        promoted = [turn.promoted for turn in turns if turn.truth.kind == kind]
+        if promoted:
+            what = f"truly {kind}: promoted {sum(promoted)} of {len(promoted)}"
+            yield show_limits(what, fmean(promoted), least, most)
 
 
 def before_and_after(values: Sequence[tuple[float, float]]) -> str:
@@ -188,10 +141,15 @@ def before_and_after(values: Sequence[tuple[float, float]]) -> str:
 
 def show_bar(bar: Bar, value: float) -> str:
     """Return the bar, what was reached, and whether that meets it."""
-    limits = [f">= {bar.least:g}"] * (bar.least > float("-inf"))
-    limits += [f"<= {bar.most:g}"] * (bar.most < float("inf"))
-    met = "met" if bar.least <= value <= bar.most else "MISSED"
-    return f"{bar.what} {' and '.join(limits)}: {value:.3f}, {met}"
+    return show_limits(bar.what, value, bar.least, bar.most)
+
+
+def show_limits(what: str, value: float, least: float, most: float) -> str:
+    """Return what was measured, its limits, and whether it is within them."""
+    limits = [f">= {least:g}"] * (least > -math.inf)
+    limits += [f"<= {most:g}"] * (most < math.inf)
+    met = "met" if least <= value <= most else "MISSED"
+    return f"{what} {' and '.join(limits)}: {value:.3f}, {met}"
 
 
 def show_chance(verdicts: Iterable[Sequence[bool]]) -> str:
@@ -224,10 +182,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--worlds", nargs="+", choices=WORLDS, default=list(WORLDS))
     parser.add_argument("--scenarios", nargs="*", choices=SCENARIOS, default=list(SCENARIOS))
     parser.add_argument("--seeds", type=int, default=3, help="how many: 0, 1, ...")
     parser.add_argument("--null", type=int, default=0, help="worlds of chance for each seed")
     parser.add_argument("--jobs", type=int, default=2, help="turns at a time, a GB each")
+    parser.add_argument("--ask-world", action="store_true", help="the gate may ask for the truth")
     parser.add_argument("--dir", type=Path, help="where to keep models and results")
     asked = parser.parse_args()
     # Two jobs of one thread each do more than one of two threads.
@@ -239,23 +199,27 @@ def main() -> None:
     seeds = range(asked.seeds)
     names = {"clean", *asked.scenarios, *(["noise_50"] if asked.null else [])}
     runs = [
-        (name, scenario.options(seed))
+        Run(world, name, scenario.options(seed), scenario.training, asked.ask_world)
         for seed in seeds
+        for world in asked.worlds
         for name, scenario in SCENARIOS.items()
         if name in names
     ]
     with folder(asked.dir) as directory, console.status("base models") as status:
-        for _ in in_processes(asked.jobs, build_base_model, [(directory, seed) for seed in seeds]):
+        bases = [(directory, world, seed) for seed in seeds for world in asked.worlds]
+        for _ in in_processes(asked.jobs, build_base_model, bases):
             pass
         turns = []
         status.update("scenarios")
-        for done in in_processes(asked.jobs, turn, [(directory, *run) for run in runs]):
+        for done in in_processes(asked.jobs, turn, [(directory, run) for run in runs]):
             console.print(show_turn(done), highlight=False)
             turns.append(done)
         console.print(summarise(turns))
+        for line in show_verdicts(turns):
+            console.print(line)
         if asked.null:
             status.update("worlds of chance")
-            of_chance = [(directory, *run, asked.null) for run in runs if run[0] == "noise_50"]
+            of_chance = [(directory, run, asked.null) for run in runs if run.name == "noise_50"]
             console.print(show_chance(in_processes(asked.jobs, judge_by_chance, of_chance)))
     console.print(f"seeds: {', '.join(map(str, seeds))}")
 

@@ -1,8 +1,7 @@
 """One run of `planted.py`, from the events of a world to what came of it."""
 
-import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,29 +9,30 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from planted_truth import Truth, agreement, ask, chat, measure_truth
+from planted_worlds import ELSEWHERE, Run, write_world
 from thumbwheel.cli.current import current_pairs
-from thumbwheel.config import Config, load_config
+from thumbwheel.config import Config
 from thumbwheel.cycle.journal import CycleJournal, find_report
 from thumbwheel.cycle.run import run_cycle
-from thumbwheel.demo.prepare import prepare_demo
-from thumbwheel.demo.traffic import write_events
-from thumbwheel.demo.world import World, WorldOptions
+from thumbwheel.demo.users import WorldOptions
 from thumbwheel.evidence.audit import AuditReport, audit_pairs
 from thumbwheel.evidence.evaluation import evaluate
 from thumbwheel.evidence.gate import decide
+from thumbwheel.evidence.judges import VoteModel, fit_vote_model
 from thumbwheel.ingest import ingest_all
 from thumbwheel.language_model import AdaptedModel, load_base
-from thumbwheel.pairs.dataset import PART_FILES, read_pairs
+from thumbwheel.pairs.dataset import PART_FILES, read_clusters, read_pairs
 from thumbwheel.plugin.host import isolated_plugins
 from thumbwheel.store import RATED_FILE, VOTES_FILE, Store
 from thumbwheel.tables import PAIRS
 from thumbwheel.training import TrainResult
-from thumbwheel.types import MetricReport
+from thumbwheel.types import Estimate, EvalReport, Part, Prompt
 
-__all__ = ["Turn", "build_base_model", "judge_by_chance", "turn"]
+__all__ = ["Turn", "judge_by_chance", "turn"]
 
-ELSEWHERE = 1_000_000
-"""Worlds whose seeds differ by this have the same base model."""
+ANSWERS = 8
+"""To each held-out prompt, to know what a candidate is truly worth."""
 
 
 @dataclass(frozen=True)
@@ -40,30 +40,42 @@ class Turn:
     """What one turn of the wheel gave.
 
     Attributes:
-        name: The folder that it happened in.
+        run: What was turned.
         pairs: Identities of all pairs, of all parts.
-        polite: Share of polite answers to held-out prompts, of base and candidate.
-        right: Share of right ones.
-        length: Their mean length in characters.
+        truth: What the candidate is truly worth.
+        judge: How often a vote model that learnt from the judge's part prefers what is truly
+            better; .5 where there is too little to learn from.
+        measured: What the gate saw: the metric's name and the candidate's value, .5 being no gain.
+        promoted: The verdict.
+        refusals: The gate's reasons against the candidate; none when it was promoted.
         style_auc: Of a classifier that sees only style but politeness, before and after the draw.
         agreement: Krippendorff's alpha of the votes.
         reward_length: Rank correlation of DPO's implicit reward with the length of answers in which
-            length tells nothing.
-        refusals: The gate's reasons against the candidate; none when it was promoted.
+            length tells no other trait.
     """
 
-    name: str
-    seed: int
+    run: Run
     n_train: int
     n_eval: int
     pairs: frozenset[str]
-    polite: tuple[float, float]
-    right: tuple[float, float]
-    length: tuple[float, float]
+    truth: Truth
+    judge: float
+    measured: tuple[str, Estimate]
+    promoted: bool
+    refusals: Sequence[str]
     style_auc: tuple[float, float]
     agreement: float
     reward_length: float
-    refusals: Sequence[str]
+
+    @property
+    def polite(self) -> tuple[float, float]:
+        """Share of polite answers to held-out prompts, of base and candidate."""
+        return self.truth.traits["polite"]
+
+    @property
+    def right(self) -> tuple[float, float]:
+        """Share of right ones."""
+        return self.truth.traits["right"]
 
     @property
     def gain(self) -> float:
@@ -73,7 +85,7 @@ class Turn:
     @property
     def lengthening(self) -> float:
         """The change in length, as a share."""
-        return self.length[1] / self.length[0] - 1
+        return self.truth.length[1] / self.truth.length[0] - 1
 
     def moved(self, clean: "Turn") -> float:
         """Return the pairs that are here or in the clean turn but not in both, per clean pair."""
@@ -96,61 +108,58 @@ class Silent:
         """See something go wrong that stops nothing."""
 
 
-def build_base_model(directory: Path, seed: int) -> None:
-    """Train a seed's base model, and write the demo's configuration, where they are not yet."""
-    prepare_demo(directory, WorldOptions(seed=seed), Silent())
-
-
-def turn(directory: Path, name: str, options: WorldOptions) -> Turn:
+def turn(directory: Path, run: Run) -> Turn:
     """Turn the wheel once on a world; where that was done before, only measure."""
-    config = _write_world(directory, f"{name}-{options.seed}", options)
+    config = write_world(directory, run.folder, run)
     with isolated_plugins(config) as plugins:
         outcome = run_cycle(config, plugins, Silent())
     journal, report = find_report(config.layout, outcome.cycle_id)
-    files = [journal.path / "dataset" / file for file in PART_FILES.values()]
-    metrics = report.evaluation.metrics
     audit = _audit(config)
     before, after = audit.before.style_auc, audit.after.style_auc
-    agreement = audit.agreement[0].alpha
+    alpha = audit.agreement[0].alpha
     assert before is not None
     assert after is not None
-    assert agreement is not None
+    assert alpha is not None
+    models = _load_models(config, journal)
+    held_out = _held_out_prompts(journal)
+    asked = ask(models["base"], models["candidate"], held_out, ANSWERS)
+    judge = _fit_judge(config, journal, models["base"])
     return Turn(
-        name=name,
-        seed=options.seed,
+        run=run,
         n_train=report.dataset.n_train,
         n_eval=report.dataset.n_eval,
         pairs=frozenset(
             pair_id
-            for file in files
-            for pair_id in pq.read_table(file, columns=["pair_id"])["pair_id"].to_pylist()
+            for part in PART_FILES
+            for pair_id in read_pairs(_part(journal, part))["pair_id"].to_pylist()
         ),
-        polite=_change(metrics["preferred_style"]),
-        right=_change(metrics["right_answer"]),
-        length=_change(metrics["length"]),
-        style_auc=(before.value, after.value),
-        agreement=agreement,
-        reward_length=_correlate_reward_with_length(config, journal, options.seed),
+        truth=measure_truth(run.planted, asked),
+        judge=agreement(judge, run.planted, asked),
+        measured=_measured(report.evaluation),
+        promoted=report.decision.promote,
         refusals=[result.reason for result in report.decision.reasons if not result.passed],
+        style_auc=(before.value, after.value),
+        agreement=alpha,
+        reward_length=_correlate_reward_with_length(run, models, held_out),
     )
 
 
-def judge_by_chance(directory: Path, name: str, options: WorldOptions, n: int) -> list[bool]:
+def judge_by_chance(directory: Path, run: Run, n: int) -> list[bool]:
     """Have a turn's candidate judged by other worlds of the same kind; its turn comes first.
 
     Returns:
         Whether the gate promoted it, for each of `n` worlds.
     """
-    config = load_config(directory / f"{name}-{options.seed}" / "thumbwheel.toml")
+    config = write_world(directory, run.folder, run)
     journal, _ = find_report(config.layout, "latest")
     models = _load_models(config, journal)
-    held_out = read_pairs(journal.path / "dataset" / "eval.parquet")["prompt_id"].combine_chunks()
+    held_out = read_pairs(_part(journal, Part.HELD_OUT))["prompt_id"].combine_chunks()
     verdicts = []
     with isolated_plugins(config) as plugins:
         for number in range(1, n + 1):
-            world = replace(options, seed=options.seed + number * ELSEWHERE)
+            options = replace(run.options, seed=run.options.seed + number * ELSEWHERE)
             with tempfile.TemporaryDirectory(dir=directory) as folder:
-                of_chance = _write_world(directory, folder, world)
+                of_chance = write_world(directory, folder, replace(run, options=options))
                 with Store(of_chance.layout.store) as store:
                     ingest_all(of_chance, plugins, store, Silent())
                 with current_pairs(of_chance, Silent()) as (_, pairing):
@@ -159,16 +168,6 @@ def judge_by_chance(directory: Path, name: str, options: WorldOptions, n: int) -
             evaluation = evaluate(models, pairs, plugins, config.evaluation, champion_version=None)
             verdicts.append(decide(evaluation.report, config.gate).promote)
     return verdicts
-
-
-def _write_world(directory: Path, name: str, options: WorldOptions) -> Config:
-    """Write a world's events, beside a configuration that shares the seed's base model."""
-    home = directory / name
-    if not (home / "thumbwheel.toml").exists():
-        home.mkdir(exist_ok=True)
-        write_events(home / "events.jsonl", World(options))
-        shutil.copy(directory / f"seed-{options.seed % ELSEWHERE}" / "thumbwheel.toml", home)
-    return load_config(home / "thumbwheel.toml")
 
 
 def _load_models(config: Config, journal: CycleJournal) -> dict[str, AdaptedModel]:
@@ -201,28 +200,42 @@ def _audit(config: Config) -> AuditReport:
         )
 
 
-def _change(metric: MetricReport) -> tuple[float, float]:
-    return metric.champion.value, metric.candidate.value
+def _part(journal: CycleJournal, part: Part) -> Path:
+    return journal.dataset / PART_FILES[part]
 
 
-def _correlate_reward_with_length(config: Config, journal: CycleJournal, seed: int) -> float:
+def _held_out_prompts(journal: CycleJournal) -> list[str]:
+    prompts = read_pairs(_part(journal, Part.HELD_OUT))["prompt"].to_pylist()
+    return sorted({prompt[0]["content"] for prompt in prompts})
+
+
+def _fit_judge(config: Config, journal: CycleJournal, base: AdaptedModel) -> VoteModel:
+    pairs, clusters = read_pairs(_part(journal, Part.JUDGE)), read_clusters(journal.dataset)
+    return fit_vote_model(base, pairs, clusters, seed=config.evaluation.seed)
+
+
+def _measured(report: EvalReport) -> tuple[str, Estimate]:
+    """Return the metric that the gate goes by: of answers where they are judged."""
+    name = "win_rate" if "win_rate" in report.metrics else "margin_gain"
+    return name, report.metrics[name].candidate
+
+
+def _correlate_reward_with_length(
+    run: Run, models: Mapping[str, AdaptedModel], held_out: Sequence[str]
+) -> float:
     """Return Spearman's correlation on new answers of the app to held-out prompts.
 
-    The app's answers are as often long when they are polite as when they are blunt.
+    The app's answers are as often long when they are polite as when they are not.
     """
     from scipy.stats import spearmanr
 
-    held_out = read_pairs(journal.path / "dataset" / "eval.parquet")["prompt"].to_pylist()
-    prompts = {prompt[0]["content"]: prompt for prompt in held_out}
-    answers = [
-        (prompts[prompt], completion)
-        for prompt, completion in World(WorldOptions(seed=ELSEWHERE + seed)).chats(epochs=4)
-        if prompt in prompts
-    ]
-    models = _load_models(config, journal)
+    elsewhere = replace(run, options=WorldOptions(seed=ELSEWHERE + run.options.seed)).planted
+    answers = [answer for answer in elsewhere.chats(epochs=4) if answer[0] in set(held_out)]
+    prompts: list[Prompt] = [chat(prompt) for prompt, _ in answers]
+    completions = [completion for _, completion in answers]
     before, after = (
-        [score.total for score in model.log_probs(*map(list, zip(*answers, strict=True)))]
-        for model in (models["base"], models["candidate"])
+        [score.total for score in models[name].log_probs(prompts, completions)]
+        for name in ("base", "candidate")
     )
     rewards = [new - old for old, new in zip(before, after, strict=True)]
-    return float(spearmanr(rewards, [len(completion) for _, completion in answers]).statistic)
+    return float(spearmanr(rewards, [len(completion) for completion in completions]).statistic)
