@@ -71,13 +71,20 @@ class Reviews:
         self._experiment = experiment
         self._artifact_location = artifact_location
 
-    def send(self, queue: str, tasks: Sequence[ReviewTask]) -> str:
+    def send(self, queue: str, tasks: Sequence[ReviewTask], reviewers: Sequence[str] = ()) -> str:
         """Put tasks into a queue, which is made where there is none; return the queue's page.
 
         Done again, after success or after a kill, it ends with each task in the queue once. The
         page is relative to the address of MLflow.
 
+        Args:
+            queue: Its name.
+            tasks: What to review.
+            reviewers: Users of MLflow whom the queue is assigned to, ten at most. On a server with
+                accounts, others cannot review in it.
+
         Raises:
+            ThumbwheelError: MLflow refuses, such as too many reviewers.
             UnavailableError: MLflow did not keep all of it.
         """
         with self._connection.client() as client:
@@ -102,6 +109,8 @@ class Reviews:
                     f"{len(tasks):,} tasks; run this again"
                 )
             queue_id = _queue(experiment_id, queue)
+            if reviewers:
+                review_queues.update_review_queue(queue_id, users=list(reviewers))
             ids = [traces[task.task_id].trace_id for task in tasks]
             for start in range(0, len(ids), _PAGE):
                 review_queues.add_items_to_review_queue(

@@ -166,7 +166,7 @@ def test_a_round_trip_over_mlflow(project, fresh_database, monkeypatch, tmp_path
     shutil.copy(fresh_database, settings.layout.mlflow_database)
     folder = project.parent / "tasks"
     command = ("annotate", "compare", "-c", project, "--out", folder, "--for", "mlflow")
-    assert "review-queue" in run(*command)
+    assert "review-queue" in run(*command, "--reviewer", "Ann")
     # As after a kill before the tasks were written down.
     (folder / "tasks.jsonl").unlink()
     run(*command)
@@ -191,6 +191,7 @@ def review(client) -> None:
 
     experiment = client.get_experiment_by_name("support-bot")
     (queue,) = review_queues.list_review_queues(experiment_id=experiment.experiment_id)
+    assert queue.users == ["ann"]
     items = review_queues.list_review_queue_items(queue.queue_id)
     assert len(items) == 6
     for item in items:

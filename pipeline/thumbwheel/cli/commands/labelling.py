@@ -109,6 +109,10 @@ def compare(
         Literal["label-studio", "csv", "mlflow"],
         typer.Option("--for", help="Where they are compared."),
     ] = "csv",
+    reviewer: Annotated[
+        list[str] | None,
+        typer.Option(help="A user of MLflow who compares there; may be repeated."),
+    ] = None,
 ) -> None:
     """Write tasks that compare a candidate's answers with the champion's, blind.
 
@@ -146,7 +150,8 @@ def compare(
     console = make_console()
     if tool == "mlflow":
         with console.status("writing into MLflow"):
-            page = send_to_review(open_registry(settings).reviews(), compared.tasks, rubric)
+            reviews = open_registry(settings).reviews()
+            page = send_to_review(reviews, compared.tasks, rubric, reviewer or [])
         written = []
         print_queue(console, settings, compared.tasks, page)
     else:

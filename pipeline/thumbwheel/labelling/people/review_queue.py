@@ -19,10 +19,19 @@ def queue_name(tasks: Mapping[str, Task] | Sequence[Task]) -> str:
     return f"compare-{content_id(*sorted(task.task_id for task in values))[:12]}"
 
 
-def send_to_review(reviews: Reviews, tasks: Sequence[Task], rubric: str) -> str:
+def send_to_review(
+    reviews: Reviews, tasks: Sequence[Task], rubric: str, reviewers: Sequence[str]
+) -> str:
     """Put the tasks into their queue; return its page, relative to the address of MLflow.
 
+    Args:
+        reviews: The project's queues.
+        tasks: Of two answers each.
+        rubric: What makes an answer better.
+        reviewers: Users of MLflow whom the queue is assigned to.
+
     Raises:
+        ThumbwheelError: MLflow refuses.
         UnavailableError: MLflow does not answer, or did not keep all of it.
     """
     return reviews.send(
@@ -36,6 +45,7 @@ def send_to_review(reviews: Reviews, tasks: Sequence[Task], rubric: str) -> str:
             )
             for task in tasks
         ],
+        reviewers,
     )
 
 
