@@ -145,14 +145,15 @@ def _refusals(
         for guard in DEFAULT_GUARDS
         if guard.metric in drawn["champion"] and not _within(guard, drawn)
     ]
+    if refused:
+        # To look into every topic takes ten times as long.
+        return refused
     named = {
         model: {metric: _by_id(of_prompt) for metric, of_prompt in by_metric.items()}
         for model, by_metric in drawn.items()
     }
     of_prompt = {str(row): str(label) for row, label in enumerate(labels[rows])}
-    if collapsed_topics(named, of_prompt, DEFAULT_GUARDS):
-        refused.append("a topic")
-    return refused
+    return ["a topic"] if collapsed_topics(named, of_prompt, DEFAULT_GUARDS) else []
 
 
 def _within(guard: Guard, drawn: Mapping[str, Measured]) -> bool:

@@ -139,7 +139,7 @@ def rules_of_error(looks: int) -> Mapping[str, Rule]:
         "always looks": lambda year: ours(year, looks, least=0.0),
         "always, half the budget": lambda year: ours(year, looks, least=0.0, error=ERROR / 2),
         "each at 2.5%, by prompt": _by_prompt,
-        f"equal shares, 5% / {looks}": lambda year: year.first(ERROR / looks),
+        "equal shares": lambda year: year.first(ERROR / looks),
         "decreasing shares": lambda year: year.first(ERROR * 6 / np.pi**2 / turn**2),
         "e-process": lambda year: _bet(year, looks / ERROR),
     }
@@ -158,7 +158,7 @@ def rules_of_power() -> Mapping[str, Rule]:
         "by the open mean": lambda year: ours(year, expected=attrgetter("gain")),
         "always looks": lambda year: ours(year, least=0.0),
         "always, half the budget": lambda year: ours(year, least=0.0, error=ERROR / 2),
-        "equal shares, 5% / 52": lambda year: year.first(ERROR / 52),
+        "equal shares": lambda year: year.first(ERROR / 52),
         "12 looks, 5% / 12": lambda year: year.first(monthly),
     }
     if has_online_fdr():

@@ -79,7 +79,9 @@ def error_over_time(seed: np.random.SeedSequence, runs: int) -> Results:
                         year = draw_year(rng, World(kind), n, days, fresh=fresh)
                         row = f"{name}, {n} {'fresh' if fresh else 'same'} prompts, {kind}"
                         for rule, first in rules_of_error(len(days)).items():
-                            results[row, rule].append(float(first(year) is not None))
+                            promoted = float(first(year) is not None)
+                            results[row, rule].append(promoted)
+                            results[f"all of these, {kind}", rule].append(promoted)
     return dict(results)
 
 
