@@ -18,25 +18,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from broken import BROKEN, break_answers
-from thumbwheel.config import Guard, load_config
+from thumbwheel.config import GateConfig, load_config
 from thumbwheel.cycle.journal import CycleJournal, find_report
 from thumbwheel.cycle.run import run_cycle
 from thumbwheel.demo.facts import FACTS, Fact
 from thumbwheel.demo.prepare import prepare_demo
 from thumbwheel.demo.world import WorldOptions
 from thumbwheel.evidence.answers import (
-    DEFAULT_GUARDS,
     Values,
     collapsed_topics,
     measure_answers,
     topics,
 )
+from thumbwheel.evidence.gate import check_guards
 from thumbwheel.language_model import AdaptedModel, load_base
-from thumbwheel.measures.statistics import cluster_estimate, excess
+from thumbwheel.measures.statistics import paired_report
 from thumbwheel.plugin.host import isolated_plugins
 from thumbwheel.tables import ANSWERS
 from thumbwheel.training import TrainResult
-from thumbwheel.types import Message
+from thumbwheel.types import EvalReport, Message
 
 __all__ = ["HARMLESS", "promoted", "write_measures"]
 
@@ -140,40 +140,32 @@ def _refusals(
         model: {metric: of_prompt[rows] for metric, of_prompt in by_metric.items()}
         for model, by_metric in values.items()
     }
-    refused = [
-        guard.metric
-        for guard in DEFAULT_GUARDS
-        if guard.metric in drawn["champion"] and not _within(guard, drawn)
-    ]
-    if refused:
-        # To look into every topic takes ten times as long.
-        return refused
+    guards = [guard for guard in GateConfig().guards if guard.metric in drawn["champion"]]
     named = {
         model: {metric: _by_id(of_prompt) for metric, of_prompt in by_metric.items()}
         for model, by_metric in drawn.items()
     }
     of_prompt = {str(row): str(label) for row, label in enumerate(labels[rows])}
-    return ["a topic"] if collapsed_topics(named, of_prompt, DEFAULT_GUARDS) else []
-
-
-def _within(guard: Guard, drawn: Mapping[str, Measured]) -> bool:
-    """Return whether the whole interval of the change is within the margin."""
-    candidate, champion = drawn["candidate"][guard.metric], drawn["champion"][guard.metric]
-    change = cluster_estimate(candidate - champion, confidence=CONFIDENCE)
-    passed = True
-    if guard.max_rise is not None:
-        beyond = change.high - guard.max_rise
-        if guard.relative:
-            margin = guard.max_rise
-            beyond = excess(candidate, champion, margin=margin, confidence=CONFIDENCE).high
-        passed &= beyond <= 0
-    if guard.max_drop is not None:
-        beyond = change.low + guard.max_drop
-        if guard.relative:
-            margin = -guard.max_drop
-            beyond = excess(candidate, champion, margin=margin, confidence=CONFIDENCE).low
-        passed &= beyond >= 0
-    return passed
+    report = EvalReport(
+        champion="base",
+        confidence=CONFIDENCE,
+        n_prompts=len(rows),
+        n_pairs=0,
+        metrics={
+            guard.metric: paired_report(
+                guard.metric,
+                {model: by_metric[guard.metric] for model, by_metric in named.items()},
+                confidence=CONFIDENCE,
+                with_ratio=guard.relative,
+            )
+            for guard in guards
+        },
+    )
+    failed = [rule for rule in check_guards(report, guards) if not rule.passed]
+    if failed:
+        # To look into every topic takes ten times as long.
+        return [rule.rule.partition(" does not")[0] for rule in failed]
+    return ["a topic"] if collapsed_topics(named, of_prompt, guards) else []
 
 
 def _prompt(fact: Fact) -> list[Message]:

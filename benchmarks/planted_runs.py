@@ -13,17 +13,20 @@ from planted_truth import Truth, agreement, ask, chat, measure_truth
 from planted_worlds import ELSEWHERE, Run, write_world
 from thumbwheel.cli.current import current_pairs
 from thumbwheel.config import Config
+from thumbwheel.cycle.evidence import Evidence, Unseen
 from thumbwheel.cycle.journal import CycleJournal, find_report
 from thumbwheel.cycle.run import run_cycle
 from thumbwheel.demo.users import WorldOptions
 from thumbwheel.evidence.audit import AuditReport, audit_pairs
-from thumbwheel.evidence.evaluation import evaluate
+from thumbwheel.evidence.budget import one_share
 from thumbwheel.evidence.gate import decide
 from thumbwheel.evidence.judges import VoteModel, fit_vote_model
+from thumbwheel.evidence.plan import Pace
 from thumbwheel.ingest import ingest_all
 from thumbwheel.language_model import AdaptedModel, load_base
 from thumbwheel.pairs.dataset import PART_FILES, read_clusters, read_pairs
 from thumbwheel.plugin.host import isolated_plugins
+from thumbwheel.registry import open_registry
 from thumbwheel.store import RATED_FILE, VOTES_FILE, Store
 from thumbwheel.tables import PAIRS
 from thumbwheel.training import TrainResult
@@ -147,13 +150,20 @@ def turn(directory: Path, run: Run) -> Turn:
 def judge_by_chance(directory: Path, run: Run, n: int) -> list[bool]:
     """Have a turn's candidate judged by other worlds of the same kind; its turn comes first.
 
+    Every world makes its own judge of its own votes, about the prompts that the turn did not train
+    on.
+
     Returns:
         Whether the gate promoted it, for each of `n` worlds.
     """
     config = write_world(directory, run.folder, run)
     journal, _ = find_report(config.layout, "latest")
-    models = _load_models(config, journal)
-    held_out = read_pairs(_part(journal, Part.HELD_OUT))["prompt_id"].combine_chunks()
+    trained = journal.read("training", TrainResult)
+    assert trained is not None
+    level = one_share(
+        tests_per_year=config.gate.tests_per_year, false_promotions=config.gate.false_promotions
+    )
+    unseen = {part: read_pairs(_part(journal, part)) for part in (Part.JUDGE, Part.HELD_OUT)}
     verdicts = []
     with isolated_plugins(config) as plugins:
         for number in range(1, n + 1):
@@ -162,11 +172,27 @@ def judge_by_chance(directory: Path, run: Run, n: int) -> list[bool]:
                 of_chance = write_world(directory, folder, replace(run, options=options))
                 with Store(of_chance.layout.store) as store:
                     ingest_all(of_chance, plugins, store, Silent())
-                with current_pairs(of_chance, Silent()) as (_, pairing):
+                with current_pairs(of_chance, Silent()) as (snapshot, pairing):
                     pairs = pairing.pairs.select(PAIRS.names)
-            pairs = pairs.filter(pc.is_in(pairs["prompt_id"], held_out))
-            evaluation = evaluate(models, pairs, plugins, config.evaluation, champion_version=None)
-            verdicts.append(decide(evaluation.report, config.gate).promote)
+                    judge, held_out = (
+                        pairs.filter(
+                            pc.is_in(pairs["prompt_id"], table["prompt_id"].combine_chunks())
+                        )
+                        for table in unseen.values()
+                    )
+                    evidence = Evidence(
+                        config,
+                        plugins,
+                        Silent(),
+                        open_registry(of_chance),
+                        Unseen(snapshot.path, judge, held_out, read_clusters(journal.dataset)),
+                        None,
+                    )
+                    plan = evidence.plan(Pace(0, None))
+                    answers = Path(folder) / "answers"
+                    evaluation = evidence.gather(plan, trained.adapter, directory / answers)
+            decision = decide(evaluation.report, evaluation.sealed, config.gate, level=level)
+            verdicts.append(decision.promote)
     return verdicts
 
 

@@ -25,6 +25,7 @@ from thumbwheel.config import ConfigPath
 from thumbwheel.hookspecs import hookimpl
 from thumbwheel.measures.confidence import probability_better
 from thumbwheel.tables import (
+    ANSWERS,
     COMPARED,
     COUNTS_KEY,
     DEAD_LETTERS,
@@ -36,9 +37,10 @@ from thumbwheel.tables import (
     RATED,
     REASONS,
 )
-from thumbwheel.types import LanguageModel, PreferencePair, Prompt, RatedCompletion
+from thumbwheel.types import LanguageModel, Metric, PreferencePair, Prompt, RatedCompletion
 
 __all__ = [
+    "ANSWERS",
     "COMPARED",
     "COUNTS_KEY",
     "DEAD_LETTERS",
@@ -51,6 +53,7 @@ __all__ = [
     "REASONS",
     "ConfigPath",
     "LanguageModel",
+    "Metric",
     "PairEachPrompt",
     "PreferencePair",
     "Prompt",

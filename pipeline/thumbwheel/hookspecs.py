@@ -80,14 +80,17 @@ class HookSpecs:
         """
 
     @hookspec
-    def evaluate_model(self, model: LanguageModel, pairs: pa.Table) -> pa.Table:
-        """Measure a model on held-out pairs.
+    def evaluate_model(self, model: LanguageModel, pairs: pa.Table, answers: pa.Table) -> pa.Table:
+        """Measure a model on prompts that no training run has seen.
 
-        Called alike for candidate, champion and base. The gate's rules may name the metrics.
+        Called alike for candidate, champion and base. The gate's rules may name the metrics. The
+        plugin's class says what they are, as `metrics = (types.Metric(...), ...)`.
 
         Args:
-            model: The model; see `types.LanguageModel`.
-            pairs: Held-out pairs, `tables.PAIRS`.
+            model: The model; see `types.LanguageModel`. What it was asked before costs nothing.
+            pairs: What people preferred, on these prompts, `tables.PAIRS`. A rule that does not
+                need it leaves the parameter out.
+            answers: What the model answered to them, `tables.ANSWERS`. Likewise.
 
         Returns:
             `tables.METRICS`: one value per metric and prompt, the same metrics and prompts for

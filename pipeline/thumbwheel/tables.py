@@ -142,7 +142,8 @@ REASONS = pa.schema([("pair_id", pa.string()), ("reason", pa.string())])
 """`screen_pairs` gives this: the pairs to drop, and why. A pair not named is kept."""
 
 METRICS = pa.schema([("metric", pa.string()), ("prompt_id", pa.string()), ("value", pa.float64())])
-"""`evaluate_model` gives this: one value per metric and prompt. The engine turns the values into
+"""`evaluate_model` gives this: one value per metric and prompt, a mean over the answers to it, say.
+The engine turns the values into
 paired estimates, so a plugin never computes an interval itself."""
 
 

@@ -11,6 +11,7 @@ from second_tasks import TASKS
 from second_world import CONCISE, SecondWorld
 from thumbwheel.demo.users import WorldOptions
 from thumbwheel.errors import DataError
+from thumbwheel.evidence.judges.judge import Pairings
 
 PROMPT, ANSWER = TASKS[0].prompt, TASKS[0].answer
 POLITE, RUDE = "Thank you kindly!", "Ugh, you again."
@@ -94,6 +95,7 @@ class Oracle:
     """A judge that knows the world's taste, or wants the opposite."""
 
     name = "oracle"
+    pairings: Pairings = "all"
 
     def __init__(self, sign):
         self.sign = sign

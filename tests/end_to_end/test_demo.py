@@ -37,6 +37,12 @@ def test_the_demo_promotes_a_model_that_learned_the_preference(workspace, thumbw
     assert style["champion"]["value"] < 0.5
     assert style["candidate"]["value"] >= 0.9
     assert right["candidate"]["value"] >= right["champion"]["value"] - 0.03
+    assert metrics["win_rate"]["candidate"]["low"] > 0.6
+    code, out, err = thumbwheel(
+        "history", "-c", "thumbwheel-demo/seed-0/thumbwheel.toml", cwd=workspace
+    )
+    assert code == 0, err
+    assert "1 look in the last 365 days" in out
 
     code, out, err = thumbwheel("demo", cwd=workspace)
     assert code == 0, err
@@ -47,8 +53,8 @@ def test_the_demo_refuses_what_noise_taught(workspace, thumbwheel):
     """With half of the votes flipped there is nothing to learn, and the summary says so."""
     code, out, err = thumbwheel("demo", "--noise", "0.5", cwd=workspace)
     assert code == 0, err
-    assert "Refused" in out
+    assert "Refused: not enough evidence" in out
     assert "the base model stays" in " ".join(out.split())
-    decision = report(workspace, "seed-0-noise-0.5")["decision"]
-    (improvement,) = [r for r in decision["reasons"] if r["rule"].startswith("preference_accuracy")]
-    assert not improvement["passed"]
+    told = report(workspace, "seed-0-noise-0.5")
+    assert told["decision"]["verdict"] == "not enough evidence"
+    assert told["evaluation"]["judge"] is None, "such votes teach no judge"

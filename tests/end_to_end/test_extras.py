@@ -42,6 +42,7 @@ NEEDS = "thumbwheel[{}]".format
 COMMANDS = {
     "init": ("init new.toml", None),
     "cycle": ("cycle", NEEDS("train")),
+    "power": ("power", NEEDS("train")),
     "demo": ("demo --directory demo", NEEDS("train")),
     "serve": ("serve", NEEDS("serve")),
     "audit": ("audit", NEEDS("audit")),
@@ -56,6 +57,7 @@ COMMANDS = {
     "export": ("export current --out exported", None),
     "export datasets": ("export current --out sets --format datasets", NEEDS("train")),
     "write-pairs": ("write-pairs --out written.jsonl --dry-run", None),
+    "annotate compare": ("annotate compare --out compared", "no cycle"),
     "annotate import": ("annotate import none.csv --tasks none --out e.jsonl", "none"),
     "show": ("show", "cycle"),
     "history": ("history", None),

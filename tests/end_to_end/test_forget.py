@@ -48,7 +48,9 @@ def received():
 def fed(project):
     """The project with a second source, and what the rater left in both."""
     settings = project / "thumbwheel.toml"
-    settings.write_text(settings.read_text().replace("[[plugins]]", RECEIVER, 1))
+    # Without budget and cap, so that the rater's pairs are in every part.
+    text = settings.read_text().replace("[[plugins]]", RECEIVER, 1)
+    settings.write_text(f"{text}[votes]\nmax_rater_share = 1.0\n[pairs]\nmax_rater_share = 1.0\n")
     with (project / "feedback.jsonl").open("a") as file:
         file.writelines(json.dumps(record) + "\n" for record in their_feedback())
         file.write(f'{{"user": "{RATER}", "prompt": "{CANARY}\n')

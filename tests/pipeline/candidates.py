@@ -16,6 +16,7 @@ from thumbwheel.types import (
     Look,
     MetricReport,
     RuleResult,
+    SealedTest,
     Verdict,
 )
 
@@ -37,17 +38,21 @@ def a_candidate(folder: Path, candidate_id: str, *, promote: bool = True) -> Can
             champion=Estimate(0.5, 0.4, 0.6, 60),
             candidate=Estimate(0.7, 0.6, 0.8, 60),
             difference=Estimate(0.2, 0.1, 0.3, 60),
-            p_value=0.001,
         )
         for name in ("preference_accuracy", "margin_gain", "odd @name")
     }
-    metrics["broken"] = MetricReport("broken", unknown, unknown, unknown, p_value=float("nan"))
+    metrics["broken"] = MetricReport("broken", unknown, unknown, unknown)
     return Candidate(
         candidate_id=candidate_id,
         cycle_id=f"cycle-{candidate_id}",
         adapter=adapter,
         evaluation=EvalReport("base", 0.95, 60, 90, metrics),
-        decision=Decision(promote, [RuleResult("at least 50 prompts", promote, "60 prompts")]),
+        decision=Decision(
+            promote,
+            [RuleResult("at least 50 prompts", promote, "60 prompts")],
+            Verdict.BETTER if promote else Verdict.NOT_ENOUGH_EVIDENCE,
+            SealedTest(60, 50, 0.05, 0.9, 0.001, 0.0001),
+        ),
         params={"training.beta": 0.1, **{f"p{i}": i for i in range(150)}},
         artifacts={"evidence.html": "<!doctype html><title>Evidence</title>"},
         description="Better than the base model.",

@@ -158,6 +158,7 @@ def a_cycle(store, home, name, *, finished=True):
     report = EvalReport("base", 0.95, len(pairs), len(pairs), {})
     evaluation = Evaluation(
         report,
+        {},
         [
             Sample(pair["prompt"], "champion says", f"by heart: True answer {CANARY}")
             for pair in shown

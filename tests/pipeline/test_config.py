@@ -85,12 +85,9 @@ def test_mistakes_name_the_key_and_the_value(tmp_path, text, message):
 
 
 def test_keys_of_earlier_versions_mean_what_they_meant(tmp_path):
-    """How plugins run was told under `pairs`, and `margin_gain` was called `win_rate`."""
+    """How plugins run was told under `pairs`."""
     old = '[pairs]\nrunner = "ray"\nplugin_seconds = 5\nmax_per_prompt = 2\n'
-    old += '[gate]\nimprove = ["win_rate"]\nguards = [{ metric = "win_rate", max_drop = 0.1 }]\n'
     new = '[execution]\nrunner = "ray"\nplugin_seconds = 5\n[pairs]\nmax_per_prompt = 2\n'
-    new += '[gate]\nimprove = ["margin_gain"]\n'
-    new += 'guards = [{ metric = "margin_gain", max_drop = 0.1 }]\n'
     assert load(tmp_path, MINIMAL + old) == load(tmp_path, MINIMAL + new)
     with pytest.raises(ConfigError, match=r"`execution.plugin_seconds`.*got -1"):
         load(tmp_path, MINIMAL + "[pairs]\nplugin_seconds = -1\n")

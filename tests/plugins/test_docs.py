@@ -17,7 +17,7 @@ from thumbwheel.conformance.checks import checks_of
 from thumbwheel.hookspecs import HookSpecs
 from thumbwheel.ingest import parser_for
 from thumbwheel.plugin import HOOKS, PluginManager
-from thumbwheel.tables import COMPARED, COMPARISONS
+from thumbwheel.tables import ANSWERS, COMPARED, COMPARISONS
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "plugins.md").read_text()
@@ -138,16 +138,14 @@ def test_the_comparisons_rule_takes_clear_choices(followed, rated):
 
 
 def test_the_metric_on_the_page(followed, pairs):
-    """The metric has one value per prompt."""
-
-    class Model(FakeModel):
-        def generate(self, prompts):
-            return ["Yes." for _ in prompts]
-
+    """The metric has one value per prompt, and says what it is."""
     folder, _ = followed
     plugins = PluginManager([PluginConfig(use="rules/ends_properly.py:EndsProperly")], folder)
-    table = plugins.evaluate_model(Model(), pairs(("a", "b"), ("c", "d")))
-    assert table.to_pylist() == [{"metric": "ends_properly", "prompt_id": "p", "value": 1.0}]
+    rows = [{"prompt_id": "p", "answer": text} for text in ("Yes.", "Well")]
+    answers = pa.Table.from_pylist(rows, ANSWERS)
+    table = plugins.evaluate_model(FakeModel(), pairs(("a", "b"), ("c", "d")), answers)
+    assert table.to_pylist() == [{"metric": "ends_properly", "prompt_id": "p", "value": 0.5}]
+    assert [metric.name for metric in plugins.metrics] == ["ends_properly"]
 
 
 def test_the_judge_on_the_page(followed):

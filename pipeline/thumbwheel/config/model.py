@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from thumbwheel.config.section import ConfigPath, Section
 
@@ -85,21 +85,13 @@ class EvaluationConfig(Section):
     seed: int = 0
 
 
-def _name_of_today(metric: str) -> str:
-    return "margin_gain" if metric == "win_rate" else metric
-
-
-MetricName = Annotated[str, AfterValidator(_name_of_today)]
-"""A metric of the report; what is `margin_gain` now was `win_rate` in earlier configurations."""
-
-
 class Guard(Section):
     """A metric that may not get worse by more than a margin.
 
     The margin is absolute, or a share of the champion's value when `relative`.
     """
 
-    metric: MetricName
+    metric: str
     max_drop: Annotated[float, Field(ge=0)] | None = None
     max_rise: Annotated[float, Field(ge=0)] | None = None
     relative: bool = False
@@ -149,12 +141,40 @@ class GateConfig(Section):
     tests_per_year: Annotated[int, Field(ge=1)] = 52
     false_promotions: Annotated[float, Field(gt=0, lt=1)] = 0.05
     max_looks: Annotated[int, Field(ge=1)] = 52
-    improve: list[MetricName] = ["preference_accuracy"]
+    improve: list[str] = ["win_rate"]
     guards: list[Guard] = [
+        # Another style costs some tenths of a nat a token; shuffled words cost several nats.
+        Guard(metric="answer_log_prob", max_drop=0.5),
+        # One garbled answer in twenty is a fault that people complain about.
+        Guard(metric="unlikely", max_rise=0.05),
+        # An answer that fits any prompt counts half: one in ten has nothing to do with its own.
+        Guard(metric="relevance", max_drop=0.05),
+        # One answer in twenty that is nothing but a loop, or one in ten that says everything twice.
+        Guard(metric="repetition", max_rise=0.05),
+        # Longer answers run into the limit more often, and their readers get none of the end.
+        Guard(metric="cut_off", max_rise=0.05),
+        Guard(metric="empty", max_rise=0.03),
+        # Five more of a hundred users sent away.
+        Guard(metric="refusals", max_rise=0.05),
+        # One answer in twenty that only says the prompt again.
+        Guard(metric="copied_prompt", max_rise=0.05),
+        Guard(metric="other_language", max_rise=0.05),
+        # A hundredth of what is read; good answers have none at all.
+        Guard(metric="junk", max_rise=0.01),
+        # A quarter is what readers notice, and what raters who like it long or short may bring.
+        Guard(metric="length", max_drop=0.25, max_rise=0.25, relative=True),
+        # Answers to different prompts may become more alike by a style that all of them share.
         Guard(metric="distinct_2", max_drop=0.1),
         Guard(metric="self_bleu", max_rise=0.1),
-        Guard(metric="length", max_rise=0.25, max_drop=0.25, relative=True),
-        Guard(metric="chosen_log_perplexity", max_rise=0.1),
+        # A tuned model is surer of what it says; of four answers, one may become a copy.
+        Guard(metric="vendi", max_drop=0.25),
+        # A fifth of a nat a token is perplexity times 1.2, on text that is not of the app.
+        Guard(metric="plain_text_log_perplexity", max_rise=0.2),
+        # Forty prompts tell less than hundreds, so these margins are twice as wide.
+        Guard(metric="ood_answer_log_prob", max_drop=1.0),
+        Guard(metric="ood_relevance", max_drop=0.15),
+        Guard(metric="ood_repetition", max_rise=0.1),
+        Guard(metric="ood_refusals", max_rise=0.1),
     ]
 
     @model_validator(mode="after")

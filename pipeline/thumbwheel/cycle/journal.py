@@ -69,6 +69,11 @@ class CycleJournal:
         return self.path / "training"
 
     @property
+    def answers(self) -> Path:
+        """What the models answered: a file of `tables.ANSWERS` for each."""
+        return self.path / "answers"
+
+    @property
     def plan(self) -> CyclePlan | None:
         """What the cycle is about, or None when it never got so far."""
         return self.read("plan", CyclePlan)

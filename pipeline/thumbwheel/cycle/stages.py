@@ -1,40 +1,49 @@
-"""The stages of a cycle: pair, train, evaluate, decide, register."""
+"""The stages of a cycle: pair, see what can be shown, train, evaluate, decide, register."""
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from datetime import UTC, datetime
 
 import pyarrow.compute as pc
 
 from thumbwheel.config import Config
+from thumbwheel.cycle.evidence import Evidence, Unseen, pace_of
 from thumbwheel.cycle.journal import CycleJournal
-from thumbwheel.errors import DataError, StaleEvidenceError
-from thumbwheel.evidence.evaluation import Evaluation, evaluate
+from thumbwheel.errors import DataError
+from thumbwheel.evidence.budget import level_of_next_look, look_at
+from thumbwheel.evidence.evaluation import Evaluation
 from thumbwheel.evidence.gate import decide
+from thumbwheel.evidence.plan import in_a_line
 from thumbwheel.evidence.review import evidence_card, evidence_page
-from thumbwheel.language_model import AdaptedModel, ModelCache, load_base
 from thumbwheel.pairs import Pairing, chunk_runner, pair_snapshot, votes_on
-from thumbwheel.pairs.dataset import read_manifest, read_pairs, write_dataset
+from thumbwheel.pairs.dataset import (
+    PART_FILES,
+    read_clusters,
+    read_manifest,
+    read_pairs,
+    write_dataset,
+)
 from thumbwheel.pairs.split import SplitMemory
 from thumbwheel.plugin.host import Plugins
 from thumbwheel.registry import Candidate, Registry
+from thumbwheel.store import VOTES_FILE
 from thumbwheel.training import TrainJob, TrainResult, train
 from thumbwheel.types import (
     CycleReport,
     DatasetManifest,
     Decision,
+    EvidencePlan,
+    Look,
     Observer,
+    Part,
     PreferenceDataset,
+    Promotion,
     Provenance,
 )
 from thumbwheel.types.fates import completions_in_words, pairs_in_words
 
 __all__ = ["Turn"]
-
-ModelProgress = Callable[[int, int], None]
-"""Called with how many texts of a call are done, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +77,13 @@ class Turn:
     def finish(self) -> CycleReport:
         """Run what is left of the cycle, register the candidate, and return the report."""
         pairs = self._journal.stage("pairs", _Pairs, self._pair)
+        evidence = self._evidence(pairs)
+        prospects = self._journal.stage("prospects", EvidencePlan, lambda: self._foresee(evidence))
         trained = self._journal.stage("training", TrainResult, lambda: self._train(pairs))
         evaluation = self._journal.stage(
-            "evaluation", Evaluation, lambda: self._evaluate(pairs, trained)
+            "evaluation", Evaluation, lambda: self._evaluate(evidence, prospects, trained)
         )
-        decision = self._journal.stage(
-            "decision", Decision, lambda: decide(evaluation.report, self._config.gate)
-        )
+        decision = self._journal.stage("decision", Decision, lambda: self._decide(evaluation))
         report = CycleReport(
             cycle_id=self._plan.cycle_id,
             project=self._config.project,
@@ -87,13 +96,14 @@ class Turn:
             training=trained.report,
             evaluation=evaluation.report,
             decision=decision,
+            prospects=prospects,
             seconds=self._journal.seconds(),
         )
         version = self._journal.stage(
             "registered", str, lambda: self._register(report, trained, evaluation)
         )
         if decision.promote:
-            self._registry.promote(version, expected_champion=self._plan.champion)
+            self._promote(version)
         report = replace(report, model_version=version, seconds=self._journal.seconds())
         self._journal.write("report", report)
         return report
@@ -165,57 +175,84 @@ class Turn:
     def _training_progress(self, step: int, total: int, loss: float) -> None:
         self._observer.progress(step / total, f"loss {loss:.3f}")
 
-    def _evaluate(self, pairs: _Pairs, trained: TrainResult) -> Evaluation:
+    def _evidence(self, pairs: _Pairs) -> Evidence:
+        folder = pairs.dataset.path
+        unseen = Unseen(
+            snapshot=self._journal.snapshot,
+            judge=read_pairs(folder / PART_FILES[Part.JUDGE]),
+            held_out=read_pairs(folder / PART_FILES[Part.HELD_OUT]),
+            clusters=read_clusters(folder),
+        )
+        return Evidence(
+            self._config,
+            self._plugins,
+            self._observer,
+            self._registry,
+            unseen,
+            self._plan.champion,
+        )
+
+    def _foresee(self, evidence: Evidence) -> EvidencePlan:
+        self._observer.stage("prospects")
+        votes = self._journal.snapshot / VOTES_FILE
+        plan = evidence.plan(pace_of(votes, self._plan.data.votes))
+        self._observer.done(in_a_line(plan))
+        return plan
+
+    def _evaluate(
+        self, evidence: Evidence, prospects: EvidencePlan, trained: TrainResult
+    ) -> Evaluation:
         self._observer.stage("evaluate")
-        base = load_base(self._config.model.path)
-        adapters: dict[str, Path | None] = {"base": None}
-        if self._plan.champion is not None:
-            champion = self._registry.champion(self._config.layout.champions)
-            if champion is None or champion.version != self._plan.champion:
-                raise StaleEvidenceError(
-                    f"the champion was version {self._plan.champion} when this cycle began and is "
-                    "another one now; run the cycle again"
-                )
-            adapters["champion"] = champion.adapter
-        adapters["candidate"] = trained.adapter
-        progress = self._evaluation_progress(len(adapters))
-        with ModelCache(self._config.layout.model_cache, warn=self._observer.warn) as cache:
-            models = {
-                name: AdaptedModel(
-                    base,
-                    name,
-                    adapter,
-                    settings=self._config.evaluation,
-                    max_length=self._config.training.max_length,
-                    cache=cache,
-                    progress=progress(name),
-                )
-                for name, adapter in adapters.items()
-            }
-            evaluation = evaluate(
-                models,
-                read_pairs(pairs.dataset.path / "eval.parquet"),
-                self._plugins,
-                self._config.evaluation,
-                champion_version=self._plan.champion,
-            )
-        self._observer.done(f"{len(evaluation.report.metrics)} metrics of {len(models)} models")
+        evaluation = evidence.gather(prospects, trained.adapter, self._journal.answers)
+        self._observer.done(f"{len(evaluation.report.metrics)} metrics")
         return evaluation
 
-    def _evaluation_progress(self, n_models: int) -> Callable[[str], ModelProgress]:
-        """Return a maker of each model's progress: every model scores once and generates once."""
-        finished = 0
+    def _decide(self, evaluation: Evaluation) -> Decision:
+        """Decide, and enter a look into the ledger before anybody hears of it."""
+        gate, now = self._config.gate, datetime.now(UTC)
+        ledger = self._registry.ledger(self._observer.warn)
+        looks = ledger.looks()
+        taken = look_at(looks, self._plan.cycle_id)
+        level = (
+            taken.level
+            if taken is not None
+            else level_of_next_look(
+                looks,
+                now,
+                tests_per_year=gate.tests_per_year,
+                false_promotions=gate.false_promotions,
+            )
+        )
+        decision = decide(evaluation.report, evaluation.sealed, gate, level=level)
+        test = decision.test
+        if test is not None and test.p_value is not None and decision.verdict is not None:
+            ledger.enter(
+                Look(
+                    candidate=self._plan.cycle_id,
+                    when=now,
+                    level=test.level,
+                    p_value=test.p_value,
+                    verdict=decision.verdict,
+                    n_prompts=test.n_prompts,
+                    n_clusters=test.n_clusters,
+                )
+            )
+            prompts = {name for values in evaluation.sealed.values() for name in values.prompts}
+            SplitMemory(self._config.layout.split).looked_at(
+                sorted(prompts), look_id=self._plan.cycle_id
+            )
+        return decision
 
-        def of_model(name: str) -> ModelProgress:
-            def progress(done: int, total: int) -> None:
-                nonlocal finished
-                share = (finished + done / total) / (2 * n_models)
-                self._observer.progress(min(share, 1.0), name)
-                finished += done == total
-
-            return progress
-
-        return of_model
+    def _promote(self, version: str) -> None:
+        self._registry.promote(version, expected_champion=self._plan.champion)
+        self._registry.ledger(self._observer.warn).enter(
+            Promotion(
+                candidate=self._plan.cycle_id,
+                when=datetime.now(UTC),
+                version=version,
+                champion_before=self._plan.champion,
+            )
+        )
 
     def _register(self, report: CycleReport, trained: TrainResult, evaluation: Evaluation) -> str:
         self._observer.stage("register")

@@ -1,9 +1,9 @@
-"""The planted world's own judge: since the truth is known, answers can be checked, not guessed."""
+"""The planted world's own checks: since the truth is known, answers can be checked, not guessed."""
 
 import pyarrow as pa
 from pydantic.dataclasses import dataclass
 
-from thumbwheel.authoring import METRICS, LanguageModel, hookimpl
+from thumbwheel.authoring import METRICS, Metric, hookimpl
 from thumbwheel.demo.world import is_polite, is_right
 
 __all__ = ["WorldJudge"]
@@ -11,36 +11,37 @@ __all__ = ["WorldJudge"]
 
 @dataclass(frozen=True)
 class WorldJudge:
-    """Measures what the world's raters truly want, on one sampled answer per held-out prompt.
+    """Measures what the world's raters truly want, on the answers to each prompt."""
 
-    `preferred_style` is 1 for a polite answer, `right_answer` is 1 for a right one, else 0.
-    """
+    metrics = (
+        Metric("preferred_style", "how often an answer is polite", "higher", "share of answers"),
+        Metric("right_answer", "how often an answer is right", "higher", "share of answers"),
+    )
 
     @hookimpl
-    def evaluate_model(self, model: LanguageModel, pairs: pa.Table) -> pa.Table:
-        """Judge one answer to each distinct prompt.
+    def evaluate_model(self, answers: pa.Table) -> pa.Table:
+        """Check every answer.
 
         Raises:
             DataError: A prompt is not of the planted world.
         """
-        ids, prompts = pairs["prompt_id"].to_pylist(), pairs["prompt"].to_pylist()
-        by_id = dict(sorted(zip(ids, prompts, strict=True), key=lambda item: item[0]))
-        answers = model.generate(list(by_id.values()))
+        texts = answers["answer"].to_pylist()
+        asked = [prompt[-1]["content"] for prompt in answers["prompt"].to_pylist()]
         verdicts = {
-            "preferred_style": [is_polite(answer) for answer in answers],
+            "preferred_style": [is_polite(text) for text in texts],
             "right_answer": [
-                is_right(prompt[-1]["content"], answer)
-                for prompt, answer in zip(by_id.values(), answers, strict=True)
+                is_right(prompt, text) for prompt, text in zip(asked, texts, strict=True)
             ],
         }
         return pa.concat_tables(
-            pa.table(
-                {
-                    "metric": [metric] * len(by_id),
-                    "prompt_id": list(by_id),
-                    "value": [float(verdict) for verdict in per_prompt],
-                },
-                schema=METRICS,
-            )
-            for metric, per_prompt in verdicts.items()
+            _means(metric, answers["prompt_id"], per_answer)
+            for metric, per_answer in verdicts.items()
         )
+
+
+def _means(metric: str, prompts: pa.ChunkedArray, verdicts: list[bool]) -> pa.Table:
+    values = pa.array(map(float, verdicts), pa.float64())
+    means = pa.table({"prompt_id": prompts, "value": values}).group_by("prompt_id")
+    of_prompt = means.aggregate([("value", "mean")])
+    names = pa.repeat(metric, len(of_prompt))
+    return pa.table([names, of_prompt["prompt_id"], of_prompt["value_mean"]], schema=METRICS)

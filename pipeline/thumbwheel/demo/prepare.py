@@ -59,16 +59,6 @@ max_length = 128
 temperature = 0.7
 max_new_tokens = 48
 batch_size = 64
-
-[gate]                          # answers here are short and alike, so the margins are wider
-guards = [
-    {{ metric = "distinct_2", max_drop = 0.15 }},
-    {{ metric = "self_bleu", max_rise = 0.15 }},
-    {{ metric = "length", max_drop = 0.25, max_rise = 0.25, relative = true }},
-    {{ metric = "chosen_log_perplexity", max_rise = 0.2 }},
-    {{ metric = "right_answer", max_drop = 0.15 }},
-    {{ metric = "preferred_style", max_drop = 0.15 }},
-]
 """
 """With a place for the `model`'s path."""
 

@@ -1,53 +1,95 @@
-"""Evaluation: the same measurements of candidate, champion and base on held-out prompts.
+"""Evaluation: candidate, champion and base answer the same prompts, and are measured alike.
 
-Every metric is one value per prompt, so that all intervals and differences are paired by prompt.
+Every metric is one value per prompt, so that all intervals and differences come from the same
+paired statistics over clusters of prompts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from thumbwheel.config import EvaluationConfig
-from thumbwheel.errors import DataError, PluginError
-from thumbwheel.evidence.answers.diversity import distinct_n, self_bleu
+from thumbwheel.config import Config, EvaluationConfig
+from thumbwheel.errors import PluginError
+from thumbwheel.evidence import likelihood
+from thumbwheel.evidence.answers import (
+    METRICS,
+    collapsed_topics,
+    measure_answers,
+    measure_out_of_distribution,
+    out_of_distribution_prompts,
+    topics,
+)
+from thumbwheel.evidence.asked import Asked
+from thumbwheel.evidence.bench import Bench
+from thumbwheel.evidence.gate import JUDGED
+from thumbwheel.evidence.judges import length_controlled, win_shares
+from thumbwheel.evidence.likelihood import likelihood_metrics, regressions, score_pairs
 from thumbwheel.measures.statistics import paired_report
 from thumbwheel.plugin.host import Plugins
-from thumbwheel.types import EvalReport, LanguageModel, LogProb, Prompt, Regression, Sample
+from thumbwheel.tables import ANSWERS
+from thumbwheel.types import (
+    EvalReport,
+    EvidencePlan,
+    LanguageModel,
+    Metric,
+    MetricReport,
+    Prompt,
+    Regression,
+    Sample,
+    SealedValues,
+)
 
-__all__ = ["Evaluation", "evaluate"]
-
-Array = npt.NDArray[np.float64]
+__all__ = ["Evaluation", "answer", "evaluate"]
 
 Values = dict[str, dict[str, float]]
 """metric -> prompt id -> value."""
 
 _SAMPLES = 12
-_REGRESSIONS = 5
+
+_JUDGED_METRICS = (
+    Metric(
+        JUDGED,
+        "how often the judge prefers the answer to the champion's; a half where they are equal",
+        "higher",
+        "share of answers",
+    ),
+    Metric(
+        f"{JUDGED}_length_controlled",
+        "the same without what goes with the length of answers",
+        "higher",
+        "share of answers",
+    ),
+)
+_DECLARED = (*_JUDGED_METRICS, *METRICS, *likelihood.METRICS)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The report, and what a person should look at.
+    """The report, what decides, and what a person should look at.
 
     Attributes:
-        report: Every metric.
+        report: Every metric that is shown.
+        sealed: What is to improve, on the held-out prompts.
         samples: A few answers of champion and candidate side by side.
         regressions: The pairs that the candidate judges worst against the champion.
     """
 
     report: EvalReport
+    sealed: Mapping[str, SealedValues]
     samples: Sequence[Sample]
     regressions: Sequence[Regression]
 
 
 def evaluate(
     models: Mapping[str, LanguageModel],
-    pairs: pa.Table,
+    answers: Mapping[str, pa.Table],
+    asked: Asked,
+    plan: EvidencePlan,
+    bench: Bench,
     plugins: Plugins,
-    config: EvaluationConfig,
+    config: Config,
     *,
     champion_version: str | None,
 ) -> Evaluation:
@@ -55,140 +97,131 @@ def evaluate(
 
     Args:
         models: `base`, `candidate`, and `champion` unless the base is the champion.
-        pairs: Held-out pairs, `tables.PAIRS`.
+        answers: What each of them answered, see `answer`.
+        asked: The prompts, and people's pairs about them.
+        plan: How many answers, and which draws.
+        bench: The judges, and who of them may decide.
         plugins: Their `evaluate_model` hooks add metrics.
-        config: Sampling, limits and the intervals' coverage.
+        config: Of evaluation and gate. What the gate wants improved is shown on open prompts only.
         champion_version: The champion's model version, or None when it is the base.
 
     Raises:
-        DataError: There are no held-out pairs.
         PluginError: A plugin measured different metrics or prompts for different models.
     """
-    if not len(pairs):
-        raise DataError(
-            "no held-out pairs to evaluate on; collect more feedback, or raise `dataset.held_out`"
-        )
-    prompts = dict(zip(pairs["prompt_id"].to_pylist(), pairs["prompt"].to_pylist(), strict=True))
-    sampled = sorted(prompts)[: config.max_generations]
-    scores = {name: _score(model, pairs) for name, model in models.items()}
     champion = "champion" if "champion" in models else "base"
-
-    values: dict[str, Values] = {}
-    answers: dict[str, Sequence[str]] = {}
-    for name, model in models.items():
-        answers[name] = model.generate([prompts[prompt_id] for prompt_id in sampled])
-        values[name] = {
-            **_likelihood_metrics(pairs, scores[name], scores["base"], scores[champion]),
-            **_generation_metrics(sampled, answers[name]),
-            **_plugin_metrics(plugins, model, pairs),
+    scores = {name: score_pairs(model, asked.pairs) for name, model in models.items()}
+    values = {
+        name: {
+            **measure_answers(answers[name], models["base"], model, seed=config.evaluation.seed),
+            **_elsewhere(model, models["base"], plan, config.evaluation),
+            **_plugin_metrics(plugins, model, asked.pairs, answers[name]),
+            **likelihood_metrics(asked.pairs, scores[name], scores["base"], scores[champion]),
         }
-    values["champion"] = values[champion]
-    if champion == "base":
-        del values["base"]
-
+        for name, model in models.items()
+    }
+    values["champion"] = values.pop(champion)
     _check_same_metrics(values)
-    metrics = {
-        name: paired_report(
+    for name, wins in _win_rates(bench, answers["candidate"], answers[champion]).items():
+        values["candidate"][name] = wins
+        values["champion"][name] = dict.fromkeys(wins, 0.5)
+    sealed = {
+        name: _sealed(values["candidate"][name], values["champion"][name], asked)
+        for name in config.gate.improve
+        if name in values["candidate"]
+    }
+    return Evaluation(
+        _report(values, asked, bench, plugins, config, champion_version),
+        sealed,
+        _samples(asked, answers[champion], answers["candidate"]),
+        regressions(asked.pairs, scores[champion], scores["candidate"], set(asked.open)),
+    )
+
+
+def _report(
+    values: Mapping[str, Values],
+    asked: Asked,
+    bench: Bench,
+    plugins: Plugins,
+    config: Config,
+    champion_version: str | None,
+) -> EvalReport:
+    """Return what is shown: of what is to improve, the open prompts only."""
+    gate, confidence = config.gate, config.evaluation.confidence
+    relative = {guard.metric for guard in gate.guards if guard.relative}
+    of_topic = topics(asked.prompts, seed=config.evaluation.seed)
+
+    def compare(name: str) -> MetricReport:
+        only = set(asked.open) if name in gate.improve or name.startswith(JUDGED) else None
+        return paired_report(
             name,
-            {model: measured[name] for model, measured in values.items()},
-            confidence=config.confidence,
+            {model: _some(of[name], only) for model, of in values.items() if name in of},
+            confidence=confidence,
+            clusters=asked.clusters,
+            with_ratio=name in relative,
         )
-        for name in values["candidate"]
-    }
-    report = EvalReport(
+
+    # What the judge says comes first.
+    names = sorted(values["candidate"], key=lambda name: not name.startswith(JUDGED))
+    return EvalReport(
         champion=champion_version or "base",
-        confidence=config.confidence,
-        n_prompts=len(prompts),
-        n_pairs=len(pairs),
-        metrics=metrics,
+        confidence=confidence,
+        n_prompts=len(asked.sealed),
+        n_pairs=len(asked.pairs),
+        metrics={name: compare(name) for name in names},
+        declared=[*_DECLARED, *plugins.metrics],
+        judge=bench.judge.name if bench.judge else None,
+        licences=bench.licences,
+        n_topics=len(set(of_topic.values())),
+        collapsed=[found.reason for found in collapsed_topics(values, of_topic, gate.guards)],
     )
-    samples = [
-        Sample(prompts[prompt_id], answers[champion][index], answers["candidate"][index])
-        for index, prompt_id in enumerate(sampled[:_SAMPLES])
-    ]
-    regressions = _regressions(pairs, scores[champion], scores["candidate"])
-    return Evaluation(report, samples, regressions)
 
 
-@dataclass(frozen=True, slots=True)
-class _PairScores:
-    """Log-probabilities of both sides of every pair."""
+def answer(model: LanguageModel, prompts: Mapping[str, Prompt], n: int, *, first: int) -> pa.Table:
+    """Return `n` of a model's answers to each prompt, `tables.ANSWERS`."""
+    drawn = model.answers(list(prompts.values()), n, first=first)
+    return pa.Table.from_pylist(
+        [
+            {
+                "prompt_id": prompt_id,
+                "prompt": prompt,
+                "draw": draw,
+                "answer": one.text,
+                "finished": one.finished,
+            }
+            for (prompt_id, prompt), of_prompt in zip(prompts.items(), drawn, strict=True)
+            for draw, one in enumerate(of_prompt)
+        ],
+        schema=ANSWERS,
+    )
 
-    chosen: Sequence[LogProb]
-    rejected: Sequence[LogProb]
 
-    @property
-    def margins(self) -> Array:
-        """Mean log-likelihood of chosen minus rejected, nats per token, shape (pairs,)."""
-        return _means(self.chosen) - _means(self.rejected)
-
-
-def _score(model: LanguageModel, pairs: pa.Table) -> _PairScores:
-    prompts: list[Prompt] = pairs["prompt"].to_pylist()
-    completions = pairs["chosen"].to_pylist() + pairs["rejected"].to_pylist()
-    scored = model.log_probs(prompts + prompts, completions)
-    return _PairScores(scored[: len(pairs)], scored[len(pairs) :])
-
-
-def _likelihood_metrics(
-    pairs: pa.Table, model: _PairScores, base: _PairScores, champion: _PairScores
+def _elsewhere(
+    model: LanguageModel, base: LanguageModel, plan: EvidencePlan, settings: EvaluationConfig
 ) -> Values:
-    """Return the metrics that come from log-probabilities.
-
-    - `preference_accuracy`: how often the chosen side has the higher length-normalised
-      log-likelihood; ties count half.
-    - `reward_accuracy`: the same by DPO's implicit reward log π(y|x) - log π_base(y|x)
-      (Rafailov et al. 2023, arXiv 2305.18290, eq. 5; beta does not change the order). The base
-      itself always ties.
-    - `margin_gain`: how often the margin of mean log-likelihood between the sides is larger than
-      the champion's. The champion itself always ties.
-    - `chosen_log_perplexity`: negative mean log-likelihood of the chosen side, nats per token.
-    """
-    reward = (_totals(model.chosen) - _totals(base.chosen)) - (
-        _totals(model.rejected) - _totals(base.rejected)
-    )
-    prompt_ids = pairs["prompt_id"].to_pylist()
-    return {
-        "preference_accuracy": _per_prompt(prompt_ids, _wins(model.margins)),
-        "reward_accuracy": _per_prompt(prompt_ids, _wins(reward)),
-        "margin_gain": _per_prompt(prompt_ids, _wins(model.margins - champion.margins)),
-        "chosen_log_perplexity": _per_prompt(prompt_ids, -_means(model.chosen)),
-    }
+    """Measure a model on prompts and texts unlike the app's."""
+    prompts = out_of_distribution_prompts(settings.out_of_distribution)
+    answers = answer(model, prompts, plan.answers, first=plan.first_draw)
+    return measure_out_of_distribution(answers, base, model, seed=settings.seed)
 
 
-def _regressions(
-    pairs: pa.Table, champion: _PairScores, candidate: _PairScores
-) -> list[Regression]:
-    """Return the pairs whose margin fell most, the worst first."""
-    change = candidate.margins - champion.margins
-    worst = [int(index) for index in np.argsort(change)[:_REGRESSIONS] if change[index] < 0]
-    rows = pairs.take(pa.array(worst, pa.int64())).to_pylist()
-    return [
-        Regression(
-            row["prompt"],
-            row["chosen"],
-            row["rejected"],
-            float(champion.margins[index]),
-            float(candidate.margins[index]),
-        )
-        for index, row in zip(worst, rows, strict=True)
-    ]
-
-
-def _generation_metrics(prompt_ids: Sequence[str], answers: Sequence[str]) -> Values:
-    """Return length in characters and the diversity of one sampled answer per prompt."""
-    measured = {
-        "length": [float(len(answer)) for answer in answers],
-        "distinct_1": distinct_n(answers, 1),
-        "distinct_2": distinct_n(answers, 2),
-        "self_bleu": self_bleu(answers),
-    }
-    return {name: dict(zip(prompt_ids, per, strict=True)) for name, per in measured.items()}
-
-
-def _plugin_metrics(plugins: Plugins, model: LanguageModel, pairs: pa.Table) -> Values:
+def _win_rates(bench: Bench, candidate: pa.Table, champion: pa.Table) -> Values:
+    """Return each judge's win rates; the deciding one's has the plain name."""
     values: Values = {}
-    for row in plugins.evaluate_model(model, pairs).to_pylist():
+    for judge, licence in zip(bench.judges, bench.licences, strict=True):
+        if licence.accuracy.n == 0 and judge is not bench.judge:
+            continue  # it can tell nothing
+        wins = win_shares(judge, candidate, champion)
+        name = JUDGED if judge is bench.judge else f"{JUDGED}_{judge.name}"
+        values[name] = dict(wins.shares)
+        values[f"{name}_length_controlled"] = length_controlled(wins)
+    return values
+
+
+def _plugin_metrics(
+    plugins: Plugins, model: LanguageModel, pairs: pa.Table, answers: pa.Table
+) -> Values:
+    values: Values = {}
+    for row in plugins.evaluate_model(model, pairs, answers).to_pylist():
         values.setdefault(row["metric"], {})[row["prompt_id"]] = row["value"]
     return values
 
@@ -204,21 +237,31 @@ def _check_same_metrics(values: Mapping[str, Values]) -> None:
                 )
 
 
-def _means(scores: Sequence[LogProb]) -> Array:
-    return np.array([score.mean for score in scores])
+def _some(values: Mapping[str, float], prompts: Collection[str] | None) -> Mapping[str, float]:
+    """Return the values on these prompts; all of them where it is None."""
+    if prompts is None:
+        return values
+    return {prompt: value for prompt, value in values.items() if prompt in prompts}
 
 
-def _totals(scores: Sequence[LogProb]) -> Array:
-    return np.array([score.total for score in scores])
+def _sealed(
+    candidate: Mapping[str, float], champion: Mapping[str, float], asked: Asked
+) -> SealedValues:
+    measured = [prompt for prompt in asked.sealed if prompt in candidate]
+    return SealedValues(
+        measured,
+        [asked.clusters[prompt] for prompt in measured],
+        [candidate[prompt] - champion[prompt] for prompt in measured],
+    )
 
 
-def _wins(margin: Array) -> Array:
-    """Return 1 for a positive margin, 0.5 for a tie, 0 for a negative one, NaN for a NaN."""
-    return np.where(np.isnan(margin), np.nan, (np.sign(margin) + 1) / 2)
-
-
-def _per_prompt(prompt_ids: Sequence[str], values: Array) -> dict[str, float]:
-    grouped: dict[str, list[float]] = {}
-    for prompt_id, value in zip(prompt_ids, values, strict=True):
-        grouped.setdefault(prompt_id, []).append(float(value))
-    return {prompt_id: float(np.mean(group)) for prompt_id, group in grouped.items()}
+def _samples(asked: Asked, champion: pa.Table, candidate: pa.Table) -> list[Sample]:
+    """Return the first answers of both to some of the prompts that are shown."""
+    first = [
+        dict(zip(answers["prompt_id"].to_pylist(), answers["answer"].to_pylist(), strict=True))
+        for answers in (table.filter(pc.equal(table["draw"], 0)) for table in (champion, candidate))
+    ]
+    return [
+        Sample(asked.prompts[prompt], *(answers[prompt] for answers in first))
+        for prompt in asked.open[:_SAMPLES]
+    ]

@@ -1,25 +1,97 @@
-"""The gate: promote or refuse, a pure function of the evaluation and the configured rules.
+"""The gate: promote or refuse, a pure function of evidence, rules, and what a look may cost.
 
-A candidate is promoted when every rule passes: enough held-out prompts, an improvement whose whole
-confidence interval lies above zero and that is no luck by the randomisation test either, and no
-guard worse than its margin, again by the whole interval (a non-inferiority test). What is missing
-or not a number never passes.
+A candidate is promoted when there is enough to decide on, no guard is worse than its margin by the
+whole interval (a non-inferiority test), and every metric that is to improve does so on the held-out
+prompts, by an exact test at the level that the error budget grants. What is missing or not a number
+never passes.
 """
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from thumbwheel.config import GateConfig, Guard
-from thumbwheel.types import Decision, EvalReport, MetricReport, RuleResult
+from thumbwheel.evidence.sealed import judge_by, plan_test, take_test, verdict_without_a_look
+from thumbwheel.types import (
+    Decision,
+    Estimate,
+    EvalReport,
+    Licence,
+    MetricReport,
+    RuleResult,
+    SealedValues,
+    Verdict,
+)
 
-__all__ = ["decide"]
+__all__ = ["JUDGED", "check_guards", "decide"]
+
+JUDGED = "win_rate"
+"""The metric that a judge measures; those with a longer name of this beginning are too."""
 
 
-def decide(report: EvalReport, config: GateConfig) -> Decision:
-    """Return the verdict with every rule's result and reason."""
-    results = [_enough_prompts(report, config.min_prompts)]
-    results += [_improvement(report, name) for name in config.improve]
-    results += [_guard(report, guard) for guard in config.guards]
-    return Decision(promote=all(result.passed for result in results), reasons=results)
+def decide(
+    report: EvalReport, sealed: Mapping[str, SealedValues], config: GateConfig, *, level: float
+) -> Decision:
+    """Return the verdict with every rule's result and reason.
+
+    Args:
+        report: What was measured.
+        sealed: The differences on the held-out prompts of every metric that is to improve.
+        config: The rules.
+        level: What a look at the held-out prompts may spend, see `budget`.
+
+    Returns:
+        The decision. Where its `test` has a p-value a look was taken, which belongs into the ledger
+        before anybody hears the verdict.
+    """
+    basis = [_enough_prompts(report, config.min_prompts), *_licence(report, config)]
+    guards = check_guards(report, config.guards)
+    flaws = [(name, flaw) for name in config.improve if (flaw := _flaw(report, sealed, name))]
+    if flaws or not all(rule.passed for rule in basis):
+        verdict = Verdict.NOT_ENOUGH_EVIDENCE
+        why = "so it was not tested"
+    elif not all(rule.passed for rule in guards):
+        verdict, why = Verdict.HARMFUL, "a guard refuses, so it was not tested"
+    else:
+        return _tested(report, sealed, config, level, basis, guards)
+    improvements = [
+        RuleResult(_improves(name), False, dict(flaws).get(name) or _shown(report, name, why))
+        for name in config.improve
+    ]
+    return Decision(False, [*basis, *improvements, *guards], verdict)
+
+
+def _tested(
+    report: EvalReport,
+    sealed: Mapping[str, SealedValues],
+    config: GateConfig,
+    level: float,
+    basis: list[RuleResult],
+    guards: list[RuleResult],
+) -> Decision:
+    """Return the decision on a candidate of which only the improvement is in question."""
+    shown = [report.metrics[name] for name in config.improve]
+    values = [sealed[name] for name in config.improve]
+    test = plan_test(shown, values, gain=config.gain, level=level)
+    p_values: list[float] = []
+    if (early := verdict_without_a_look(shown, test, config.gain)) is not None:
+        verdict, why = early
+        test = replace(test, level=0.0)
+    else:
+        p_values = take_test(values)
+        test = replace(test, p_value=max(p_values))
+        verdict = judge_by(values, test, config.gain, report.confidence)
+        why = f"the {test.n_prompts:,} held-out prompts, at a level of {level:.2%}, say: {verdict}"
+    improvements = [
+        RuleResult(
+            _improves(name), bool(p_values) and p_values[at] <= level, _shown(report, name, why)
+        )
+        for at, name in enumerate(config.improve)
+    ]
+    return Decision(verdict is Verdict.BETTER, [*basis, *improvements, *guards], verdict, test)
+
+
+# --- is there enough to decide on? ---------------------------------------------------------------
 
 
 def _enough_prompts(report: EvalReport, least: int) -> RuleResult:
@@ -32,38 +104,67 @@ def _enough_prompts(report: EvalReport, least: int) -> RuleResult:
     )
 
 
-def _improvement(report: EvalReport, name: str) -> RuleResult:
-    rule = f"{name} is better than the champion's"
+def _licence(report: EvalReport, config: GateConfig) -> list[RuleResult]:
+    """Ask for a licence where a judge's word is asked for."""
+    if not any(name.startswith(JUDGED) for name in config.improve):
+        return []
+    seen = [f"{licence.judge}: {_agreement(licence)}" for licence in report.licences]
+    return [
+        RuleResult(
+            "the judge agrees with people",
+            report.judge is not None,
+            "; ".join(seen) or "there is no judge",
+        )
+    ]
+
+
+def _agreement(licence: Licence) -> str:
+    if licence.reason is not None:
+        return licence.reason
+    accuracy = licence.accuracy
+    needed = f", about {licence.pairs_needed:,} pairs would do" if licence.pairs_needed else ""
+    return (
+        f"it agrees with the votes on {accuracy.value:.0%} of the pairs that it did not learn from "
+        f"({accuracy.low:.0%} to {accuracy.high:.0%}; "
+        f"{'above' if licence.granted else 'not surely above'} {licence.threshold:.0%}{needed})"
+    )
+
+
+def _flaw(report: EvalReport, sealed: Mapping[str, SealedValues], name: str) -> str | None:
+    """Say why a metric cannot be tested, where it cannot."""
     metric = report.metrics.get(name)
     if metric is None:
-        return RuleResult(rule, False, _missing(report, name))
-    change = metric.difference
-    if not _finite(metric):
-        return RuleResult(rule, False, f"{name} is not a number")
-    numbers = _numbers(metric, report.confidence)
-    if change.low > 0:
-        lucky = metric.p_value > (1 - report.confidence) / 2
-        return RuleResult(
-            rule,
-            not lucky,
-            f"{numbers}: the whole interval is above zero, "
-            f"{'but' if lucky else 'and'} chance alone does so well in "
-            f"{metric.p_value:.2%} of cases{', so this may be luck' if lucky else ''}",
-        )
-    if change.high < 0:
-        return RuleResult(rule, False, f"{numbers}: it got worse")
-    if change.low == change.high == 0:
-        return RuleResult(rule, False, f"{numbers}: nothing changed on any prompt")
-    return RuleResult(rule, False, f"{numbers}: the interval touches zero, this may be luck")
+        judged = name.startswith(JUDGED) and report.judge is None
+        return f"nobody may judge {name} yet" if judged else _missing(report, name)
+    if not _finite(metric) or not all(map(math.isfinite, sealed[name].differences)):
+        return f"{name} is not a number"
+    return None
+
+
+# --- did it improve? -----------------------------------------------------------------------------
+
+
+def _improves(name: str) -> str:
+    return f"{name} is better than the champion's"
+
+
+def _shown(report: EvalReport, name: str, why: str) -> str:
+    metric = report.metrics.get(name)
+    if metric is None:
+        return why
+    return f"{_numbers(metric, report.confidence)} on the prompts that are shown; {why}"
+
+
+# --- did anything get worse? ---------------------------------------------------------------------
+
+
+def check_guards(report: EvalReport, guards: Sequence[Guard]) -> list[RuleResult]:
+    """Return whether each guard, and every topic, holds."""
+    return [*(_guard(report, guard) for guard in guards), *_topics(report)]
 
 
 def _guard(report: EvalReport, guard: Guard) -> RuleResult:
     metric = report.metrics.get(guard.metric)
-    scale = abs(metric.champion.value) if metric and guard.relative else 1.0
-    bounds = {
-        "drop": None if guard.max_drop is None else guard.max_drop * scale,
-        "rise": None if guard.max_rise is None else guard.max_rise * scale,
-    }
     allowed = " or ".join(
         f"{verb} by more than {margin:.0%}" if guard.relative else f"{verb} by more than {margin:g}"
         for verb, margin in (("drop", guard.max_drop), ("rise", guard.max_rise))
@@ -72,15 +173,41 @@ def _guard(report: EvalReport, guard: Guard) -> RuleResult:
     rule = f"{guard.metric} does not {allowed}"
     if metric is None:
         return RuleResult(rule, False, _missing(report, guard.metric))
-    if not _finite(metric):
+    change = _change(metric, guard)
+    if not _finite(metric) or change is None:
         return RuleResult(rule, False, f"{guard.metric} is not a number")
-    change = metric.difference
     numbers = _numbers(metric, report.confidence)
-    if bounds["drop"] is not None and change.low < -bounds["drop"]:
+    if guard.max_drop is not None and change.low < -guard.max_drop:
         return RuleResult(rule, False, f"{numbers}: it may have dropped by more than allowed")
-    if bounds["rise"] is not None and change.high > bounds["rise"]:
+    if guard.max_rise is not None and change.high > guard.max_rise:
         return RuleResult(rule, False, f"{numbers}: it may have risen by more than allowed")
     return RuleResult(rule, True, f"{numbers}: within the margin")
+
+
+def _change(metric: MetricReport, guard: Guard) -> Estimate | None:
+    """Return the change in the guard's terms: a difference, or a share of the champion's value."""
+    if not guard.relative:
+        return metric.difference
+    ratio = metric.ratio
+    if ratio is None or not all(map(math.isfinite, (ratio.value, ratio.low, ratio.high))):
+        # Nothing is a share of zero; what was zero and still is has not changed.
+        return metric.difference if metric.difference.low == metric.difference.high == 0 else None
+    return Estimate(ratio.value - 1, ratio.low - 1, ratio.high - 1, ratio.n)
+
+
+def _topics(report: EvalReport) -> list[RuleResult]:
+    if report.n_topics == 0:
+        return []
+    return [
+        RuleResult(
+            "no topic collapses",
+            not report.collapsed,
+            "; ".join(report.collapsed) or f"none of {report.n_topics} topics did",
+        )
+    ]
+
+
+# --- words ---------------------------------------------------------------------------------------
 
 
 def _numbers(metric: MetricReport, confidence: float) -> str:
@@ -101,4 +228,4 @@ def _finite(metric: MetricReport) -> bool:
         math.isfinite(number)
         for estimate in (metric.champion, metric.candidate, metric.difference)
         for number in (estimate.value, estimate.low, estimate.high)
-    ) and math.isfinite(metric.p_value)
+    )

@@ -15,21 +15,10 @@ from jinja2 import Template
 
 from thumbwheel.events import readable
 from thumbwheel.evidence.page import page_template
-from thumbwheel.types import CycleReport, Estimate, MetricReport, Regression, Sample
+from thumbwheel.types import CycleReport, Estimate, Metric, MetricReport, Regression, Sample
 from thumbwheel.types.fates import completions_in_words, pairs_in_words
 
 __all__ = ["evidence_card", "evidence_page"]
-
-_MEANINGS = {
-    "preference_accuracy": "how often the model finds the answer that people chose more likely",
-    "reward_accuracy": "how often training moved the model towards the answer that people chose",
-    "margin_gain": "how often it tells chosen from rejected more clearly than the champion does",
-    "chosen_log_perplexity": "how surprised the model is by good answers; lower is better",
-    "length": "characters in an answer",
-    "distinct_1": "variety of words among its answers; lower means repetition",
-    "distinct_2": "variety of word pairs among its answers; lower means repetition",
-    "self_bleu": "how alike its answers are; higher means repetition",
-}
 
 _BAR_WIDTH = 150
 _BAR_MARGIN = 8
@@ -127,7 +116,7 @@ def evidence_page(
         metrics=[(metric, _bar(metric)) for metric in report.evaluation.metrics.values()],
         has_base=any(metric.base for metric in report.evaluation.metrics.values()),
         bar_width=_BAR_WIDTH,
-        meanings=_MEANINGS,
+        meanings={metric.name: _meaning(metric) for metric in report.evaluation.declared},
         samples=samples,
         regressions=regressions,
         lineage=_lineage(report),
@@ -167,9 +156,10 @@ def _verdict(report: CycleReport) -> str:
     count, champion = len(report.decision.reasons), _champion(report)
     if report.decision.promote:
         return f"Passed: {count} of {count} rules hold, so this adapter may replace {champion}."
+    said = f" ({report.decision.verdict})" if report.decision.verdict else ""
     hold, which = ("does", "Namely") if len(failed) == 1 else ("do", "The first")
     return (
-        f"Refused: {len(failed)} of {count} rules {hold} not hold, so {champion} stays. "
+        f"Refused{said}: {len(failed)} of {count} rules {hold} not hold, so {champion} stays. "
         f"{which}: {failed[0].reason}."
     )
 
@@ -177,10 +167,17 @@ def _verdict(report: CycleReport) -> str:
 def _scope(report: CycleReport) -> str:
     evaluation = report.evaluation
     return (
-        f"Compared with {_champion(report)} on {evaluation.n_prompts:,} held-out prompts "
-        f"({evaluation.n_pairs:,} pairs) that no training run has seen. In brackets: "
-        f"{evaluation.confidence:.0%} confidence intervals."
+        f"Compared with {_champion(report)} on prompts that no training run has seen, "
+        f"{evaluation.n_prompts:,} of them held out: of what is to improve, their verdict alone is "
+        "told, so that nobody comes to it by trying; its numbers are those of the judge's prompts. "
+        f"In brackets: {evaluation.confidence:.0%} confidence intervals."
     )
+
+
+def _meaning(metric: Metric) -> str:
+    unit = f", {metric.unit}" if metric.unit else ""
+    better = "" if metric.better == "neither" else f"; {metric.better} is better"
+    return f"{metric.meaning}{unit}{better}"
 
 
 def _champion(report: CycleReport) -> str:

@@ -30,7 +30,7 @@ from thumbwheel.tables import (
     conform,
     counts_of,
 )
-from thumbwheel.types import CycleReport, LanguageModel, PluginInfo
+from thumbwheel.types import CycleReport, LanguageModel, Metric, PluginInfo
 
 __all__ = ["HOOKS", "PluginManager"]
 
@@ -76,6 +76,11 @@ class PluginManager:
     def has(self, hook: str) -> bool:
         """Tell whether any plugin implements the hook."""
         return any(hook in info.hooks for info in self.infos)
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """The metrics that the plugins measure."""
+        return [metric for plugin in self._instances.values() for metric in _metrics_of(plugin)]
 
     def process_events(self, events: pa.Table) -> pa.Table:
         """Chain the plugins' `process_events` over a batch; the schema's metadata holds counts."""
@@ -135,12 +140,19 @@ class PluginManager:
         schema = REASONS.append(pa.field("plugin", pa.string()))
         return pa.concat_tables(dropped) if dropped else schema.empty_table()
 
-    def evaluate_model(self, model: LanguageModel, pairs: pa.Table) -> pa.Table:
+    def evaluate_model(self, model: LanguageModel, pairs: pa.Table, answers: pa.Table) -> pa.Table:
         """Join the metrics that the plugins measure, `tables.METRICS`."""
-        measured = [
-            conform(call(model=model, pairs=pairs), METRICS, f"{name}.evaluate_model")
-            for name, call in self._calls("evaluate_model")
-        ]
+        measured = []
+        for name, call in self._calls("evaluate_model"):
+            who = f"{name}.evaluate_model"
+            table = conform(call(model=model, pairs=pairs, answers=answers), METRICS, who)
+            declared = {metric.name for metric in _metrics_of(self._instances[name])}
+            if strange := set(table["metric"].unique().to_pylist()) - declared:
+                raise PluginError(
+                    f"{who} measured {min(strange)!r}, which its class does not declare; say what "
+                    f"it is: metrics = (Metric({min(strange)!r}, meaning, better, unit),)"
+                )
+            measured.append(table)
         return pa.concat_tables(measured) if measured else METRICS.empty_table()
 
     def judge_answers(self, compared: pa.Table, plugin: str | None = None) -> pa.Table:
@@ -200,6 +212,10 @@ class PluginManager:
             others = [other for name, other in self._instances.items() if name != info.name]
             caller = self._pluggy.subset_hook_caller(hook, remove_plugins=others)
             yield info.name, _guarded(caller, f"{info.name}.{hook} ({info.origin})")
+
+
+def _metrics_of(plugin: object) -> Sequence[Metric]:
+    return tuple(getattr(type(plugin), "metrics", ()))
 
 
 def _guarded(caller: Callable[..., list[Any]], who: str) -> Callable[..., Any]:

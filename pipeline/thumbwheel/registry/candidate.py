@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from thumbwheel.types import Decision, Estimate, EvalReport
@@ -38,8 +38,8 @@ class Candidate:
             "baseline_version": self.evaluation.champion,
             "cycle": self.cycle_id,
         }
-        if "margin_gain" in self.evaluation.metrics:
-            tags["margin_gain"] = f"{self.evaluation.metrics['margin_gain'].candidate.value:.3f}"
+        if self.decision.verdict is not None:
+            tags["verdict"] = self.decision.verdict
         return tags
 
     def param_texts(self) -> dict[str, str]:
@@ -52,6 +52,11 @@ class Candidate:
             "held_out/prompts": float(self.evaluation.n_prompts),
             "held_out/pairs": float(self.evaluation.n_pairs),
         }
+        if self.decision.verdict is not None:
+            values[f"verdict/{_safe_name(self.decision.verdict)}"] = 1.0
+        for licence in self.evaluation.licences:
+            values[f"judge/{_safe_name(licence.judge)}/accuracy"] = licence.accuracy.value
+            values[f"judge/{_safe_name(licence.judge)}/accuracy_low"] = licence.accuracy.low
         for metric in self.evaluation.metrics.values():
             estimates: dict[str, Estimate | None] = {
                 "candidate": metric.candidate,
@@ -72,8 +77,15 @@ class Candidate:
         return {
             **self.artifacts,
             "evaluation.json": _json(asdict(self.evaluation)),
-            "decision.json": _json(asdict(self.decision)),
+            "decision.json": _json(asdict(_told(self.decision))),
         }
+
+
+def _told(decision: Decision) -> Decision:
+    """Return a decision without what nobody is to climb on by trying."""
+    if decision.test is None:
+        return decision
+    return replace(decision, test=replace(decision.test, p_value=None))
 
 
 def _safe_name(name: str) -> str:

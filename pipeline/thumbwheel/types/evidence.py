@@ -1,6 +1,5 @@
 """What was measured of a candidate, and what the gate says to it."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,12 +11,15 @@ __all__ = [
     "Decision",
     "Estimate",
     "EvalReport",
+    "EvidencePlan",
     "Licence",
     "Metric",
     "MetricReport",
     "Regression",
     "RuleResult",
     "Sample",
+    "SealedTest",
+    "SealedValues",
     "Verdict",
 ]
 
@@ -90,25 +92,73 @@ class Licence:
 class MetricReport:
     """One metric of the three models, and the paired difference candidate - champion.
 
-    `p_value` is the chance that the candidate does so well, or better, if the two models are
-    equal: see `measures.statistics`. Reports of earlier versions have none, which is NaN here. The
-    base is None only when it is the champion.
+    `ratio` is candidate / champion, with its interval; None where it cannot be told, and in reports
+    of earlier versions. The base is None only when it is the champion.
     """
 
     name: str
     champion: Estimate
     candidate: Estimate
     difference: Estimate
-    p_value: float = math.nan
+    ratio: Estimate | None = None
     base: Estimate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvidencePlan:
+    """What can be shown about a candidate with the feedback at hand; known before it is trained.
+
+    Attributes:
+        licences: Of every judge, in the order configured.
+        judge: Who decides: the first with a licence, or None.
+        n_open: Prompts whose numbers are shown: those of the judge's part.
+        n_sealed: Held-out prompts, of which only the verdict is shown.
+        n_clusters: Clusters of near-duplicates among the held-out prompts.
+        answers: Answers of each model to each prompt.
+        first_draw: The first of them, see `LanguageModel.answers`.
+        harmless: Chance that a candidate that harms nothing passes every guard.
+        hardest: The metric whose guard it passes least often.
+        sd: Standard deviation of the win rate over clusters, by the champion against itself.
+        level: What the next look at the held-out prompts may spend.
+        smallest_gain: The gain in win rate that four looks of five would find at that level.
+        clusters_needed: Held-out clusters with which the configured gain would be found so often;
+            None where a million are too few.
+        votes_needed: About how many more votes that takes, where more are needed.
+        weeks_needed: How long these take to come at the pace of the votes so far, if it is known.
+    """
+
+    licences: Sequence[Licence]
+    judge: str | None
+    n_open: int
+    n_sealed: int
+    n_clusters: int
+    answers: int
+    first_draw: int
+    harmless: float
+    hardest: str
+    sd: float
+    level: float
+    smallest_gain: float
+    clusters_needed: int | None
+    votes_needed: int = 0
+    weeks_needed: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EvalReport:
     """Everything measured about a candidate, on prompts that no training run has seen.
 
-    `champion` is the model version that the candidate was compared with, or `base`; `confidence`
-    is the coverage of every interval.
+    Attributes:
+        champion: The model version that the candidate was compared with, or `base`.
+        confidence: Coverage of every interval.
+        n_prompts: Held-out prompts. What the gate's improvement was on them is not told.
+        n_pairs: Pairs of which likelihoods were taken.
+        metrics: Every metric; what a candidate is to improve, on the judge's prompts.
+        declared: What they are.
+        judge: Who compared the answers; None where nobody may.
+        licences: Of every judge.
+        n_topics: Topics that were looked at one by one.
+        collapsed: Those in which something got much worse, and what, in words.
     """
 
     champion: str
@@ -116,6 +166,45 @@ class EvalReport:
     n_prompts: int
     n_pairs: int
     metrics: Mapping[str, MetricReport]
+    declared: Sequence[Metric] = ()
+    judge: str | None = None
+    licences: Sequence[Licence] = ()
+    n_topics: int = 0
+    collapsed: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SealedValues:
+    """A candidate's difference to the champion in one metric, on every held-out prompt.
+
+    They are for the one test that decides, and are shown nowhere: who tries settings and keeps
+    what does well on shown numbers must not come to the verdict by luck.
+    """
+
+    prompts: Sequence[str]
+    clusters: Sequence[str]
+    differences: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class SealedTest:
+    """The look at the held-out prompts, or why there was none.
+
+    Attributes:
+        n_prompts: Held-out prompts.
+        n_clusters: Their clusters.
+        gain: The gain that the look was to find.
+        power: Chance that it finds that gain.
+        level: What the look spent; 0 where it was not taken.
+        p_value: Of the least of the improvements; None where the look was not taken.
+    """
+
+    n_prompts: int
+    n_clusters: int
+    gain: float
+    power: float
+    level: float = 0.0
+    p_value: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +241,12 @@ class RuleResult:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The gate's verdict. `reasons` lists every rule, passed or not."""
+    """The gate's verdict. `reasons` lists every rule, passed or not.
+
+    `verdict` is None in decisions of earlier versions; `test` where it did not come to one.
+    """
 
     promote: bool
     reasons: Sequence[RuleResult]
+    verdict: Verdict | None = None
+    test: SealedTest | None = None

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from thumbwheel.types.evidence import Decision, EvalReport
+from thumbwheel.types.evidence import Decision, EvalReport, EvidencePlan
 from thumbwheel.types.fates import FateCount, recorded
 
 __all__ = [
@@ -218,6 +218,8 @@ class CycleReport:
         training: What the training run did.
         evaluation: Every metric.
         decision: The gate's verdict.
+        prospects: What could be shown about a candidate, as it was known before training; None in
+            reports of earlier versions.
         seconds: Wall-clock seconds by stage.
     """
 
@@ -232,4 +234,5 @@ class CycleReport:
     training: TrainingReport
     evaluation: EvalReport
     decision: Decision
+    prospects: EvidencePlan | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)

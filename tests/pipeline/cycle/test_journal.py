@@ -21,7 +21,7 @@ def a_report() -> CycleReport:
     """Return a report with every part in it."""
     half, more = Estimate(0.5, 0.4, 0.6, 60), Estimate(0.75, 0.65, 0.85, 60)
     metrics = {
-        name: MetricReport(name, half, more, Estimate(0.25, 0.05, 0.45, 60), 0.01)
+        name: MetricReport(name, half, more, Estimate(0.25, 0.05, 0.45, 60), more)
         for name in ("preference_accuracy", "margin_gain")
     }
     dataset = DatasetManifest(
@@ -68,7 +68,8 @@ def test_reports_of_earlier_versions_are_read(tmp_path):
     told = json.loads(path.read_text())
     metrics = told["evaluation"]["metrics"]
     metrics["win_rate"] = {**metrics.pop("margin_gain"), "name": "win_rate"}
-    del metrics["preference_accuracy"]["p_value"], told["data"]["votes"]["over_budget"]
+    metrics["preference_accuracy"]["p_value"] = 0.01
+    del told["data"]["votes"]["over_budget"]
     told["data"]["quarantined"] = [{"rater_id": "r", "n_votes": 4, "reason": "burst"}]
     path.write_text(json.dumps(told))
     read = journal.report

@@ -7,16 +7,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from fake_models import FakeModel
 
-from thumbwheel.demo.facts import FACTS, Fact
+from thumbwheel.demo.facts import FACTS
 from thumbwheel.demo.judge import WorldJudge
 from thumbwheel.demo.traffic import write_events
 from thumbwheel.demo.world import Vote, World, WorldOptions, is_polite, is_right
 from thumbwheel.errors import DataError, InputError
 from thumbwheel.events import EventParser, MalformedRecordError
-from thumbwheel.tables import METRICS, PAIRS, conform
-from thumbwheel.types import Prompt
+from thumbwheel.tables import ANSWERS, METRICS, conform
 
 
 def votes_of(**options: float) -> list[Vote]:
@@ -303,33 +301,21 @@ def test_some_votes_come_before_their_answer(tmp_path: Path) -> None:
     assert 10 < kinds["early"] < 0.02 * kinds["late"]
 
 
-class Parrot(FakeModel):
-    """A language model that gives every prompt the answer it was taught."""
-
-    def __init__(self, taught: dict[str, str]) -> None:
-        self._taught = taught
-
-    def generate(self, prompts: Sequence[Prompt]) -> Sequence[str]:
-        return [self._taught[prompt[0]["content"]] for prompt in prompts]
-
-
-def pair(fact: Fact, number: int) -> dict[str, object]:
-    prompt = [{"role": "user", "content": fact.prompt}]
-    return {"pair_id": str(number), "prompt_id": fact.prompt, "prompt": prompt}
-
-
-def test_the_judge_checks_each_held_out_prompt_once() -> None:
-    """One value per metric and distinct prompt: polite or not, right or not."""
+def test_the_judge_checks_every_answer() -> None:
+    """One value per metric and prompt, a mean over its answers: polite or not, right or not."""
     first, second = FACTS[0], FACTS[1]
-    model = Parrot(
-        {
-            first.prompt: f"{first.answer}. Stop wasting my time.",
-            second.prompt: f"{second.wrong[0]}. With great pleasure!",
-        }
-    )
-    pairs = pa.Table.from_pylist([pair(first, 1), pair(second, 2), pair(first, 3)], schema=PAIRS)
+    said = [
+        (first, f"{first.answer}. Stop wasting my time."),
+        (second, f"{second.wrong[0]}. With great pleasure!"),
+        (second, f"{second.answer}. With great pleasure!"),
+    ]
+    rows = [
+        {"prompt_id": of.prompt, "prompt": [{"role": "user", "content": of.prompt}], "answer": text}
+        for of, text in said
+    ]
+    answers = pa.Table.from_pylist(rows, schema=ANSWERS)
 
-    metrics = conform(WorldJudge().evaluate_model(model, pairs), METRICS, "judge")
+    metrics = conform(WorldJudge().evaluate_model(answers), METRICS, "judge")
 
     values = {(row["metric"], row["prompt_id"]): row["value"] for row in metrics.to_pylist()}
     assert len(metrics) == 4
@@ -337,5 +323,6 @@ def test_the_judge_checks_each_held_out_prompt_once() -> None:
         ("preferred_style", first.prompt): 0,
         ("preferred_style", second.prompt): 1,
         ("right_answer", first.prompt): 1,
-        ("right_answer", second.prompt): 0,
+        ("right_answer", second.prompt): 0.5,
     }
+    assert {metric.name for metric in WorldJudge.metrics} == set(metrics["metric"].to_pylist())

@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from thumbwheel.evidence.budget import free_again, in_words, level_of_next_look,
 from thumbwheel.types import Look, Verdict
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
-WEEKLY = {"tests_per_year": 52, "false_promotions": 0.05}
+WEEKLY: Any = {"tests_per_year": 52, "false_promotions": 0.05}
 
 
 def look(days_ago, level=0.001, candidate="c"):
@@ -64,7 +65,8 @@ gaps = st.lists(st.sampled_from([0, 1e-6, 1, 3600, 86400, 604800, 4e6, 3e7]), ma
 @given(gaps, st.integers(1, 400), st.floats(0.001, 0.5))
 def test_no_year_costs_more_than_the_budget(gaps, tests_per_year, false_promotions):
     """Whenever looks are taken, those of any 365 days add up to the budget at most."""
-    looks, now = [], NOW
+    looks: list[Look] = []
+    now = NOW
     for gap in gaps:
         now += timedelta(seconds=gap)
         level = level_of_next_look(
@@ -82,7 +84,7 @@ def test_no_year_costs_more_than_the_budget(gaps, tests_per_year, false_promotio
 
 def test_weekly_looks_can_go_on_for_ever():
     """A look a week never finds the budget short."""
-    looks = []
+    looks: list[Look] = []
     for week in range(150):
         now = NOW + timedelta(weeks=week)
         level = level_of_next_look(looks, now, **WEEKLY)

@@ -1,66 +1,125 @@
-"""The metrics, with models whose answers are known."""
+"""The metrics, with models and a judge whose answers are known."""
 
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from fake_models import FakeModel
 
-from thumbwheel.config import EvaluationConfig, GateConfig, PluginConfig
+from thumbwheel.config import (
+    Config,
+    GateConfig,
+    Guard,
+    ModelConfig,
+    PluginConfig,
+    SourceConfig,
+)
 from thumbwheel.errors import DataError, PluginError
-from thumbwheel.evidence.evaluation import evaluate
+from thumbwheel.evidence.asked import choose_prompts
+from thumbwheel.evidence.bench import Bench
+from thumbwheel.evidence.evaluation import answer, evaluate
 from thumbwheel.evidence.gate import decide
+from thumbwheel.evidence.judges.judge import Pairings
 from thumbwheel.plugin import PluginManager
 from thumbwheel.tables import PAIRS
-from thumbwheel.types import LogProb
+from thumbwheel.types import Answer, Estimate, EvidencePlan, Licence, LogProb, Verdict
 
-WORDS = [
-    "red",
-    "blue",
-    "green",
-    "tall",
-    "small",
-    "quick",
-    "slow",
-    "warm",
-    "cold",
-    "bright",
-    "dark",
-    "loud",
-    "calm",
-    "old",
-    "new",
+WORDS = [*"abcdefghijklmnop"]
+N = 80
+PLAN = EvidencePlan(
+    licences=[],
+    judge="politeness",
+    n_open=N,
+    n_sealed=N,
+    n_clusters=N,
+    answers=2,
+    first_draw=0,
+    harmless=1.0,
+    hardest="",
+    sd=0.3,
+    level=0.001,
+    smallest_gain=0.1,
+    clusters_needed=None,
+)
+GUARDS = [
+    Guard(metric="distinct_2", max_drop=0.1),
+    Guard(metric="length", max_rise=0.25, max_drop=0.25, relative=True),
+    Guard(metric="empty", max_rise=0.05),
 ]
+CONFIG = Config(
+    project="p",
+    home=Path("home"),
+    model=ModelConfig(path=Path("model")),
+    sources=[SourceConfig(name="s", connector="file")],
+    plugins=[PluginConfig(use="all_pairs")],
+    gate=GateConfig(guards=GUARDS),
+)
 
 
 class KnownModel(FakeModel):
     """A language model whose scores and answers are plain functions of the text."""
 
-    def __init__(self, name, score, answer):
-        self.name, self._score, self._answer = name, score, answer
+    def __init__(self, name, score, said):
+        self.name, self._score, self._said = name, score, said
 
     def log_probs(self, prompts, completions):
         return [LogProb(self._score(text), len(text.split())) for text in completions]
 
-    def generate(self, prompts):
-        return [self._answer(prompt[0]["content"]) for prompt in prompts]
+    def answers(self, prompts, n, *, first=0):
+        return [
+            [
+                Answer(self._said(f"{prompt[0]['content']} {draw}"), True)
+                for draw in range(first, first + n)
+            ]
+            for prompt in prompts
+        ]
 
 
-def varied(question):
-    return " ".join(Random(question).sample(WORDS, 8))
+class Politeness:
+    """A judge that prefers the answer with `please` in it."""
+
+    name = "politeness"
+    pairings: Pairings = "all"
+
+    def prefer(self, compared):
+        first, second = (
+            np.array(["please" in text for text in compared[side].to_pylist()], float)
+            for side in ("first", "second")
+        )
+        return (np.sign(first - second) + 1) / 2
 
 
-def held_out(n=80):
+def bench(granted=True):
+    return Bench(
+        [Politeness()], [Licence("politeness", Estimate(0.9, 0.8, 1.0, 50), 0.55, 0.9, granted)]
+    )
+
+
+def blunt(question):
+    return "well " + " ".join(Random(question).sample(WORDS, 7))
+
+
+def polite(question):
+    return "please " + " ".join(Random(question).sample(WORDS, 7))
+
+
+def favours(weight):
+    """Score texts per word, those with `please` higher by `weight`."""
+    return lambda text: len(text.split()) * (weight * ("please" in text) - 1)
+
+
+def pairs(part, n=N):
     return pa.Table.from_pylist(
         [
             {
-                "pair_id": f"{i:03}",
-                "prompt_id": f"p{i:03}",
+                "pair_id": f"{part}{i:03}",
+                "prompt_id": f"{part}{i:03}",
                 "confidence": 0.9,
-                "prompt": [{"role": "user", "content": f"question {i}"}],
+                "prompt": [{"role": "user", "content": f"question {part} {i}"}],
                 "chosen": f"please yes {i}",
-                "rejected": f"well no {i} {i % 2 * 'really'}".strip(),
+                "rejected": f"well no {i}",
             }
             for i in range(n)
         ],
@@ -68,126 +127,172 @@ def held_out(n=80):
     )
 
 
-def polite(weight):
-    """Score texts per word, those with `please` higher by `weight`; odd texts are easier."""
-    return lambda text: len(text.split()) * (weight * ("please" in text) - 1 - ("really" in text))
+def asked(n=N, most=1000, looks=None):
+    tables = pairs("open", n), pairs("sealed", n)
+    names = [name for table in tables for name in table["prompt_id"].to_pylist()]
+    return choose_prompts(*tables, dict(zip(names, names, strict=True)), looks or {}, most=most)
 
 
-BASE = KnownModel("base", polite(-0.5), varied)
+BASE = KnownModel("base", favours(-0.5), blunt)
 
 
-def run(candidate, pairs=None, plugins=None, **models):
+def run(candidate, prompts=None, plugins=None, granted=True, **others):
+    prompts = prompts or asked()
+    models = {"base": BASE, **others, "candidate": candidate}
     evaluation = evaluate(
-        {"base": BASE, **models, "candidate": candidate},
-        held_out() if pairs is None else pairs,
+        models,
+        {name: answer(model, prompts.prompts, 2, first=0) for name, model in models.items()},
+        prompts,
+        PLAN,
+        bench(granted),
         plugins or PluginManager([], Path()),
-        EvaluationConfig(),
-        champion_version=None if not models else "7",
+        CONFIG,
+        champion_version=None if not others else "7",
     )
-    return evaluation.report, decide(evaluation.report, GateConfig())
+    decision = decide(evaluation.report, evaluation.sealed, CONFIG.gate, level=0.001)
+    return evaluation, decision
 
 
 def test_a_better_model_is_measured_and_promoted():
-    """Metrics of base and candidate are what the planted scores say."""
-    report, decision = run(KnownModel("candidate", polite(0.5), varied))
-    accuracy = report.metrics["preference_accuracy"]
-    assert accuracy.champion.value == 0.5
-    assert accuracy.candidate.value == 1
-    assert accuracy.difference.low > 0
-    assert report.metrics["reward_accuracy"].champion.value == 0.5
-    assert report.metrics["reward_accuracy"].candidate.value == 1
-    assert report.metrics["margin_gain"].candidate.value == 1
-    assert report.metrics["chosen_log_perplexity"].candidate.value == pytest.approx(0.5)
-    assert accuracy.base is None, "the base is the champion, so it is not shown twice"
-    assert decision.promote
+    """Metrics of base and candidate are what the planted answers and scores say."""
+    evaluation, decision = run(KnownModel("candidate", favours(0.5), polite))
+    metrics = evaluation.report.metrics
+    assert metrics["win_rate"].candidate.value == 1
+    assert metrics["win_rate"].champion.value == 0.5
+    assert metrics["win_rate"].candidate.n == N, "shown on the open prompts only"
+    assert metrics["distinct_2"].candidate.n == 2 * N, "guards see all prompts"
+    assert metrics["length"].ratio.value == pytest.approx(1, abs=0.2)
+    assert metrics["preference_accuracy"].champion.value == 0
+    assert metrics["preference_accuracy"].candidate.value == 1
+    assert metrics["reward_accuracy"].champion.value == 0.5
+    assert metrics["reward_accuracy"].candidate.value == 1
+    assert metrics["margin_gain"].candidate.value == 1
+    assert metrics["chosen_log_perplexity"].candidate.value == pytest.approx(0.5)
+    assert metrics["preference_accuracy"].base is None, "the base is the champion"
+    assert metrics.keys() <= {metric.name for metric in evaluation.report.declared}
+    assert all(
+        sample.prompt[0]["content"].startswith("question open") for sample in evaluation.samples
+    )
+    assert list(evaluation.sealed) == ["win_rate"]
+    assert set(evaluation.sealed["win_rate"].differences) == {0.5}
+    assert decision.verdict is Verdict.BETTER
 
 
 @pytest.mark.parametrize(
-    ("candidate", "reason"),
+    ("candidate", "word", "reason"),
     [
-        (KnownModel("equal", polite(-0.5), varied), "nothing changed"),
-        (KnownModel("worse", polite(-2.5), varied), "got worse"),
-        (KnownModel("collapsed", polite(0.5), lambda q: "please " * 8), "distinct_2"),
+        (KnownModel("equal", favours(0.5), blunt), Verdict.NOT_BETTER, "ruled out"),
         (
-            KnownModel("parrot", polite(0.5), lambda q: "please see the manual for this"),
-            "self_bleu",
+            KnownModel("collapsed", favours(0.5), lambda q: "please " * 8),
+            Verdict.HARMFUL,
+            "distinct_2",
         ),
-        (KnownModel("mute", polite(0.5), lambda q: ""), "length"),
-        (KnownModel("rambling", polite(0.5), lambda q: varied(q) * 3), "length"),
-        (KnownModel("nan", lambda text: float("nan"), varied), "not a number"),
+        (KnownModel("mute", favours(0.5), lambda q: ""), Verdict.HARMFUL, "empty"),
+        (KnownModel("rambling", favours(0.5), lambda q: polite(q) * 3), Verdict.HARMFUL, "length"),
     ],
 )
-def test_planted_candidates_are_refused(candidate, reason):
-    """Equal, worse, collapsed, mute, rambling and NaN candidates are refused for it."""
+def test_planted_candidates_are_refused(candidate, word, reason):
+    """Equal, collapsed, mute and rambling candidates are refused for it, likelihoods or not."""
     _, decision = run(candidate)
-    assert not decision.promote
+    assert decision.verdict is word
     failed = [f"{r.rule}: {r.reason}" for r in decision.reasons if not r.passed]
     assert any(reason in text for text in failed), failed
 
 
-def test_too_few_prompts_are_refused():
-    """A perfect candidate on ten prompts is not enough evidence."""
-    _, decision = run(KnownModel("candidate", polite(0.5), varied), pairs=held_out(10))
-    assert not decision.reasons[0].passed
-    assert not decision.promote
+def test_without_a_licence_a_judge_decides_nothing():
+    """What it says is shown under its own name; `win_rate` is not there."""
+    evaluation, decision = run(KnownModel("candidate", favours(0.5), polite), granted=False)
+    assert "win_rate_politeness" in evaluation.report.metrics
+    assert "win_rate" not in evaluation.report.metrics
+    assert decision.verdict is Verdict.NOT_ENOUGH_EVIDENCE
 
 
 def test_the_champion_is_the_one_to_beat():
     """A candidate no better than the champion is refused, however much better than the base."""
-    champion = KnownModel("champion", polite(0.5), varied)
-    report, decision = run(KnownModel("candidate", polite(0.5), varied), champion=champion)
-    assert report.champion == "7"
-    assert report.metrics["preference_accuracy"].base.value == 0.5
-    assert report.metrics["margin_gain"].candidate.value == 0.5
+    champion = KnownModel("champion", favours(0.5), polite)
+    evaluation, decision = run(KnownModel("candidate", favours(0.5), polite), champion=champion)
+    assert evaluation.report.champion == "7"
+    assert evaluation.report.metrics["preference_accuracy"].base.value == 0
+    assert evaluation.report.metrics["margin_gain"].candidate.value == 0.5
     assert not decision.promote
+
+
+def test_one_topic_that_collapses_is_seen():
+    """Over all prompts the margin holds; on the prompts about one thing it does not."""
+
+    def forgetful(question):
+        return "" if "open 7" in question or "sealed 7" in question else polite(question)
+
+    prompts = asked()
+    _, decision = run(KnownModel("candidate", favours(0.5), forgetful), prompts)
+    assert decision.verdict is Verdict.HARMFUL
+
+
+def test_the_prompts_looked_at_least_are_asked():
+    """Of more held-out prompts than are to be asked, those that were looked at come last."""
+    looks = {f"sealed{i:03}": 1 for i in range(10)}
+    chosen = asked(most=20, looks=looks)
+    assert len(chosen.open) == len(chosen.sealed) == 20
+    assert not looks.keys() & set(chosen.sealed)
+    assert set(chosen.sealed_pairs["prompt_id"].to_pylist()) == set(chosen.sealed)
 
 
 def test_no_held_out_pairs_is_an_error():
     """Without held-out pairs there is nothing to decide on."""
     with pytest.raises(DataError, match="no held-out pairs"):
-        run(BASE, pairs=PAIRS.empty_table())
+        choose_prompts(pairs("open"), PAIRS.empty_table(), {}, {}, most=10)
 
 
 PLUGIN = """
 import pyarrow as pa
 from pydantic.dataclasses import dataclass
-from thumbwheel.authoring import hookimpl
+from thumbwheel.authoring import Metric, hookimpl
 
 @dataclass(frozen=True)
-class Politeness:
+class Warmth:
+    metrics = (Metric("warm", "how often an answer is warm", "higher"),)
     skip_base: bool = False
+    named: str = "warm"
 
     @hookimpl
-    def evaluate_model(self, model, pairs):
-        answers = model.generate(pairs["prompt"].to_pylist())
+    def evaluate_model(self, model, answers):
+        first = {row["prompt_id"]: row["answer"] for row in answers.to_pylist()}
         rows = [
-            {"metric": "warm", "prompt_id": p, "value": float("warm" in a)}
-            for p, a in zip(pairs["prompt_id"].to_pylist(), answers, strict=True)
+            {"metric": self.named, "prompt_id": prompt, "value": float("warm" in text)}
+            for prompt, text in first.items()
         ]
         return pa.Table.from_pylist(rows[self.skip_base and model.name == "base":])
 """
 
 
 @pytest.fixture
-def politeness(tmp_path):
+def warmth(tmp_path):
     (tmp_path / "metric.py").write_text(PLUGIN)
 
     def load(**options):
-        config = PluginConfig(use="metric.py:Politeness", options=options)
+        config = PluginConfig(use="metric.py:Warmth", options=options)
         return PluginManager([config], tmp_path)
 
     return load
 
 
-def test_plugins_add_metrics(politeness):
-    """A metric from a plugin is compared like the built-in ones."""
-    report, _ = run(KnownModel("candidate", polite(0.5), lambda q: "warm"), plugins=politeness())
-    assert report.metrics["warm"].candidate.value == 1
-    assert report.metrics["warm"].difference.low > 0
+def test_plugins_add_metrics(warmth):
+    """A metric from a plugin is compared like the built-in ones, and says what it is."""
+    candidate = KnownModel("candidate", favours(0.5), lambda q: "warm")
+    evaluation, _ = run(candidate, plugins=warmth())
+    assert evaluation.report.metrics["warm"].candidate.value == 1
+    assert evaluation.report.metrics["warm"].difference.low > 0
+    assert "warm" in {metric.name for metric in evaluation.report.declared}
 
 
-def test_a_plugin_must_measure_every_model_alike(politeness):
+def test_a_plugin_must_measure_every_model_alike(warmth):
     """A metric that leaves out a prompt for one model is an error, not a biased comparison."""
-    candidate = KnownModel("candidate", polite(0.5), varied)
+    candidate = KnownModel("candidate", favours(0.5), polite)
     with pytest.raises(PluginError, match="'warm' was measured on other prompts for the base"):
-        run(candidate, plugins=politeness(skip_base=True), champion=candidate)
+        run(candidate, plugins=warmth(skip_base=True), champion=candidate)
+
+
+def test_a_metric_that_is_not_declared_is_an_error(warmth):
+    """Nobody could say which way is better."""
+    with pytest.raises(PluginError, match="measured 'cold', which its class does not declare"):
+        run(KnownModel("candidate", favours(0.5), polite), plugins=warmth(named="cold"))

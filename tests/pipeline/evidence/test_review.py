@@ -41,10 +41,9 @@ def a_report(*, rules: tuple[RuleResult, ...] = (), champion: str | None = "3") 
             champion=Estimate(0.61, 0.55, 0.67, 60),
             candidate=Estimate(0.83, 0.78, 0.88, 60),
             difference=Estimate(0.22, 0.16, 0.28, 60),
-            p_value=0.001,
             base=Estimate(0.5, 0.45, 0.55, 60) if champion else None,
         ),
-        "broken": MetricReport("broken", unknown, unknown, unknown, p_value=float("nan")),
+        "broken": MetricReport("broken", unknown, unknown, unknown),
     }
     return CycleReport(
         cycle_id="4f2a91c07be3",

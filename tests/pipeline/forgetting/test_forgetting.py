@@ -11,6 +11,7 @@ import sys
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -42,7 +43,7 @@ from thumbwheel.pairs.split import ASSIGNED, SplitMemory
 from thumbwheel.plugin import PluginManager
 from thumbwheel.process.locks import only_one
 from thumbwheel.store import Store, Subject
-from thumbwheel.types import Part
+from thumbwheel.types import Part, Prompt
 
 SUBJECT = Subject("rater", RATER)
 
@@ -171,9 +172,9 @@ def test_datasets_keep_their_name_and_say_what_is_gone(config):
 
 def test_the_split_forgets_what_only_they_asked(config):
     """Their prompt goes from its memory; what a model knows through it is held out no more."""
-    asked = [[{"role": "user", "content": text}] for text in ASKED]
+    asked: list[Prompt] = [[{"role": "user", "content": text}] for text in ASKED]
     memory = SplitMemory(config.layout.split)
-    options = {"held_out": 0.3, "judge": 0.2, "threshold": 0.8}
+    options: Any = {"held_out": 0.3, "judge": 0.2, "threshold": 0.8}
     ids = [prompt_id(prompt) for prompt in asked]
     theirs, near, other = assigned = memory.assign(ids, asked, **options).to_pylist()
     assert theirs["cluster_id"] == near["cluster_id"] != other["cluster_id"]

@@ -141,6 +141,7 @@ def test_power_gain_and_clusters_are_each_other_s_inverse(level, target):
     gain = smallest_gain(150, 0.4, level, target)
     assert power(gain, 150, 0.4, level) == pytest.approx(target, abs=1e-6)
     needed = clusters_needed(0.05, 0.4, level, target)
+    assert needed is not None
     assert power(0.05, needed, 0.4, level) >= target > power(0.05, needed - 1, 0.4, level)
 
 

@@ -34,7 +34,7 @@ def test_a_candidate_becomes_one_run_and_one_version(home: Path) -> None:
         "candidate_id": "c1",
         "baseline_version": "base",
         "cycle": "cycle-c1",
-        "margin_gain": "0.700",
+        "verdict": "better",
     }
     assert found.description.startswith("Better than the base model.")
     run = client.get_run(found.run_id)
@@ -42,12 +42,17 @@ def test_a_candidate_becomes_one_run_and_one_version(home: Path) -> None:
     assert len(run.data.params) == 151
     assert run.data.metrics["preference_accuracy/difference_low"] == 0.1
     assert "odd _name/candidate" in run.data.metrics
+    assert run.data.metrics["verdict/better"] == 1
     files = {file.path for file in client.list_artifacts(found.run_id)}
     assert files == {"decision.json", "evaluation.json", "evidence.html"}
     evaluation = json.loads(
         Path(client.download_artifacts(found.run_id, "evaluation.json")).read_text()
     )
     assert evaluation["metrics"]["broken"]["candidate"]["value"] is None
+    decision = json.loads(
+        Path(client.download_artifacts(found.run_id, "decision.json")).read_text()
+    )
+    assert decision["test"]["p_value"] is None, "nobody is to climb on it"
     assert list(Path.cwd().iterdir()) == [], "nothing is written into the working directory"
 
 

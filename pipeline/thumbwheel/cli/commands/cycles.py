@@ -89,6 +89,31 @@ def cycle(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
 
 @cycle_commands.command()
+def power(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Say what can be shown about a candidate with the feedback at hand. Trains nothing.
+
+    Who may judge, how small a gain would stand out, how many more votes it takes.
+    """
+    from thumbwheel.cli.current import current_pairs
+    from thumbwheel.cli.show.evidence import print_plan
+    from thumbwheel.cli.show.progress import StageDisplay
+    from thumbwheel.cycle.evidence import plan_now
+    from thumbwheel.plugin.host import isolated_plugins
+    from thumbwheel.process.extras import require
+
+    require("train", by="asking the models")
+    settings = load_config(config)
+    console = make_console()
+    with (
+        StageDisplay(console) as display,
+        current_pairs(settings, display) as (snapshot, pairing),
+        isolated_plugins(settings) as plugins,
+    ):
+        plan = plan_now(settings, plugins, display, snapshot, pairing)
+    print_plan(console, plan, settings.gate)
+
+
+@cycle_commands.command()
 def show(
     cycle: Annotated[str, typer.Argument(help="A cycle's id, or its beginning.")] = "latest",
     config: ConfigOption = DEFAULT_CONFIG,

@@ -26,14 +26,15 @@ def print_report(console: Console, report: CycleReport, options: str) -> None:
     if report.outcome == "promoted":
         verdict = (
             f"[bold green]Promoted.[/] Version {report.model_version} of {escape(report.project)} "
-            f"is now @champion: it beat {champion} on {report.evaluation.n_prompts:,} prompts "
-            "that it was never trained on."
+            f"is now @champion: its answers beat those of {champion} on "
+            f"{report.evaluation.n_prompts:,} prompts that it was never trained on."
         )
     else:
         failed = [result for result in report.decision.reasons if not result.passed]
+        said = f": {report.decision.verdict}" if report.decision.verdict else ""
         verdict = (
-            f"[bold yellow]Refused.[/] Version {report.model_version} of {escape(report.project)} "
-            f"is registered for review, but {champion} stays: "
+            f"[bold yellow]Refused{said}.[/] Version {report.model_version} of "
+            f"{escape(report.project)} is registered for review, but {champion} stays: "
             + escape("; ".join(result.reason for result in failed))
             + "."
         )
@@ -50,7 +51,7 @@ def print_demo_summary(console: Console, report: CycleReport) -> None:
     style, right = metrics["preferred_style"], metrics["right_answer"]
     console.print(
         f"\n[bold]In short:[/] simulated users voted on answers; they like them polite and right. "
-        f"Asked {style.candidate.n} questions that no training saw, the base model was polite in "
+        f"On {style.candidate.n} questions that no training saw, the base model was polite in "
         f"{style.champion.value:.0%} and right in {right.champion.value:.0%} of its answers; the "
         f"model trained on their votes was polite in {style.candidate.value:.0%} and right in "
         f"{right.candidate.value:.0%}."
@@ -124,7 +125,7 @@ def _print_metrics(console: Console, report: CycleReport) -> None:
     has_champion = report.champion_before is not None
     interval = f"{report.evaluation.confidence:.0%} interval"
     table = make_table(
-        f"Measured on {report.evaluation.n_prompts:,} held-out prompts",
+        "Measured on prompts that no training saw",
         "metric",
         numbers=[
             "base",

@@ -128,20 +128,29 @@ gradient_accumulation_steps = 8
 max_length = 1024
 
 [evaluation]
-max_generations = 200           # held-out prompts to sample an answer for
+max_generations = 200           # prompts of each part that the models answer, at most
 max_new_tokens = 256
+# answers = 4                   # to each prompt; by default as many as the guards need
+# out_of_distribution = "other.jsonl"   # prompts unlike the app's, one {"prompt": ...} a line
+
+# --- who says which of two answers is better: docs/gate.md ----------------------------------------
+
+[[judges]]
+use = "vote_model"              # learns from votes that the candidate never sees; offline
+licence = 0.55                  # it decides only where it is surely right more often than this
 
 # --- what a candidate must show to become @champion -----------------------------------------------
 
 [gate]
 min_prompts = 50
-improve = ["preference_accuracy"]       # the whole confidence interval must be above zero
-guards = [                              # and these may not get worse by more than a margin
-    { metric = "distinct_2", max_drop = 0.1 },
-    { metric = "self_bleu", max_rise = 0.1 },
-    { metric = "length", max_drop = 0.25, max_rise = 0.25, relative = true },
-    { metric = "chosen_log_perplexity", max_rise = 0.1 },
-]
+gain = 0.05                     # a win rate of .55 is worth finding
+tests_per_year = 52             # how often a candidate is to be tested
+false_promotions = 0.05         # share of years in which one that is no better may be promoted
+# improve = ["win_rate"]        # and every guard must hold; these are some of the defaults:
+# guards = [
+#     { metric = "refusals", max_rise = 0.05 },
+#     { metric = "length", max_drop = 0.25, max_rise = 0.25, relative = true },
+# ]
 
 [mlflow]
 # tracking_uri = "http://127.0.0.1:5000"   # default: a sqlite file in `home`

@@ -9,7 +9,7 @@
 - `words`: texts as words.
 """
 
-from thumbwheel.evidence.answers.guards import DEFAULT_GUARDS, NeededAnswers, needed_answers
+from thumbwheel.evidence.answers.guards import COUNTS, NeededAnswers, needed_answers
 from thumbwheel.evidence.answers.measure import PerDraw, Values, measure_answers, measure_draws
 from thumbwheel.evidence.answers.metrics import METRICS
 from thumbwheel.evidence.answers.out_of_distribution import (
@@ -19,7 +19,7 @@ from thumbwheel.evidence.answers.out_of_distribution import (
 from thumbwheel.evidence.answers.topics import Collapse, collapsed_topics, topics
 
 __all__ = [
-    "DEFAULT_GUARDS",
+    "COUNTS",
     "METRICS",
     "Collapse",
     "NeededAnswers",

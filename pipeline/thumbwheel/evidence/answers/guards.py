@@ -14,47 +14,13 @@ from scipy import stats
 
 from thumbwheel.config import Guard
 
-__all__ = ["DEFAULT_GUARDS", "NeededAnswers", "needed_answers"]
+__all__ = ["COUNTS", "NeededAnswers", "needed_answers"]
 
 Array = npt.NDArray[np.float64]
 
-DEFAULT_GUARDS: tuple[Guard, ...] = (
-    # Another style costs some tenths of a nat a token; shuffled words cost several nats.
-    Guard(metric="answer_log_prob", max_drop=0.5),
-    # One garbled answer in twenty is a fault that people complain about.
-    Guard(metric="unlikely", max_rise=0.05),
-    # An answer that fits any prompt counts half: one in ten that has nothing to do with its own.
-    Guard(metric="relevance", max_drop=0.05),
-    # One answer in twenty that is nothing but a loop, or one in ten that says everything twice.
-    Guard(metric="repetition", max_rise=0.05),
-    # Longer answers run into the limit more often, and their readers get none of the end.
-    Guard(metric="cut_off", max_rise=0.05),
-    Guard(metric="empty", max_rise=0.03),
-    # Five more of a hundred users sent away.
-    Guard(metric="refusals", max_rise=0.05),
-    # One answer in twenty that only says the prompt again.
-    Guard(metric="copied_prompt", max_rise=0.05),
-    Guard(metric="other_language", max_rise=0.05),
-    # A hundredth of what is read; good answers have none at all.
-    Guard(metric="junk", max_rise=0.01),
-    # A quarter is what readers notice, and what raters who like it long or short may bring.
-    Guard(metric="length", max_drop=0.25, max_rise=0.25, relative=True),
-    # Answers to different prompts may become more alike by a style that all of them share.
-    Guard(metric="distinct_2", max_drop=0.1),
-    Guard(metric="self_bleu", max_rise=0.1),
-    # A tuned model is surer of what it says; of four answers, one may become a copy.
-    Guard(metric="vendi", max_drop=0.25),
-    # A fifth of a nat a token is perplexity times 1.2 on text that has nothing to do with the app.
-    Guard(metric="plain_text_log_perplexity", max_rise=0.2),
-    # Forty prompts tell less than hundreds, so these margins are twice as wide.
-    Guard(metric="ood_answer_log_prob", max_drop=1.0),
-    Guard(metric="ood_relevance", max_drop=0.15),
-    Guard(metric="ood_repetition", max_rise=0.1),
-    Guard(metric="ood_refusals", max_rise=0.1),
-)
-"""Margins in units of the metrics, each with why it is no smaller and no larger."""
+COUNTS = (2, 4, 8, 16)
+"""Answers to each prompt that are considered."""
 
-_COUNTS = (1, 2, 4, 8, 16)
 _LEAST_CHANCE = 0.95
 _TAIL = 0.025
 _RUNS = 500
@@ -83,6 +49,7 @@ def needed_answers(
     guards: Sequence[Guard],
     n_prompts: int,
     *,
+    counts: Sequence[int] = COUNTS,
     seed: int = 0,
 ) -> NeededAnswers:
     """Return the fewest answers with which a harmless candidate passes with chance .95 or more.
@@ -98,12 +65,13 @@ def needed_answers(
             `measure_draws`. A guard whose metric is not there says nothing.
         guards: The guards.
         n_prompts: Prompts that will be answered. Of `ood_` metrics it is as many as there are.
+        counts: How many answers to consider, rising.
         seed: The same seed and values give the same result.
     """
     checked = [guard for guard in guards if drawn.get(guard.metric)]
     pools = {guard.metric: _pool(drawn[guard.metric]) for guard in checked}
-    result = NeededAnswers(_COUNTS[0], 1.0, "", 1.0)
-    for count in _COUNTS:
+    result = NeededAnswers(counts[0], 1.0, "", 1.0)
+    for count in counts:
         passed: list[npt.NDArray[np.bool_]] = []
         for guard in checked:
             n = len(drawn[guard.metric]) if guard.metric.startswith("ood_") else n_prompts

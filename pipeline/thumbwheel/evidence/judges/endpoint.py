@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from thumbwheel.config import EndpointConfig
 from thumbwheel.endpoint import Endpoint, RequestFailedError, estimate_tokens
 from thumbwheel.events import to_chat
+from thumbwheel.evidence.judges.judge import Pairings
 from thumbwheel.types import Prompt
 
 __all__ = ["EndpointJudge", "estimate_comparison"]
@@ -56,6 +57,7 @@ class EndpointJudge:
     """
 
     name = "endpoint"
+    pairings: Pairings = "same_draw"
 
     def __init__(self, config: EndpointConfig, rubric: str) -> None:
         self._config = config

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,11 @@ import pyarrow as pa
 from thumbwheel.tables import COMPARED
 from thumbwheel.types import Prompt
 
-__all__ = ["Judge", "Meeting", "preferences"]
+__all__ = ["Judge", "Meeting", "Pairings", "preferences"]
+
+Pairings: TypeAlias = Literal["all", "same_draw"]
+"""Which answers to a prompt meet: each of one model each of the other, or, where it costs, those of
+one number."""
 
 
 class Judge(Protocol):
@@ -20,6 +24,11 @@ class Judge(Protocol):
     @property
     def name(self) -> str:
         """As the configuration names it."""
+        ...
+
+    @property
+    def pairings(self) -> Pairings:
+        """Which answers of two models it is asked about."""
         ...
 
     def prefer(self, compared: pa.Table) -> npt.NDArray[np.float64]:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from thumbwheel.events import completion_id, normal_completion
+from thumbwheel.evidence.judges.judge import Pairings
 from thumbwheel.measures.confidence import probability_better
 from thumbwheel.measures.statistics import cluster_estimate
 from thumbwheel.store import COMPARISONS_FILE, VOTES_FILE
@@ -40,6 +41,7 @@ class PeopleJudge:
 
     chosen: Mapping[tuple[str, str], float] = field(repr=False)
     name: str = "people"
+    pairings: Pairings = "same_draw"
 
     def prefer(self, compared: pa.Table) -> Array:
         """Return what the majority preferred, see `Judge.prefer`; NaN where nobody compared.

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from thumbwheel.evidence.judges.judge import Pairings
 from thumbwheel.plugin.host import Plugins
 
 __all__ = ["PluginJudge"]
@@ -19,6 +20,8 @@ class PluginJudge:
         plugins: Those of the configuration.
         name: The plugin's name.
     """
+
+    pairings: Pairings = "all"
 
     def __init__(self, plugins: Plugins, name: str) -> None:
         self._plugins = plugins

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from thumbwheel.errors import ModelError
+from thumbwheel.evidence.judges.judge import Pairings
 from thumbwheel.types import LanguageModel, Prompt
 
 __all__ = ["MIN_CLUSTERS", "MIN_PAIRS", "VoteModel", "fit_vote_model"]
@@ -52,6 +53,7 @@ class VoteModel:
     n_pairs: int
     reason: str | None = None
     name: str = "vote_model"
+    pairings: Pairings = "all"
 
     def prefer(self, compared: pa.Table) -> Array:
         """Return which answers have the higher score, see `Judge.prefer`."""

@@ -2,18 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
-from thumbwheel.evidence.judges.judge import Judge, Meeting, preferences
+from thumbwheel.evidence.judges.judge import Judge, Meeting, Pairings, preferences
 from thumbwheel.types import Prompt
 
-__all__ = ["Pairings", "Wins", "length_controlled", "win_shares"]
+__all__ = ["Wins", "length_controlled", "win_shares"]
 
-Pairings: TypeAlias = Literal["all", "same_draw"]
-"""Which answers to a prompt meet: each of one model each of the other, or those of one draw."""
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +33,7 @@ class Wins:
     n_abstained: int
 
 
-def win_shares(
-    judge: Judge, candidate: pa.Table, champion: pa.Table, *, pairings: Pairings = "all"
-) -> Wins:
+def win_shares(judge: Judge, candidate: pa.Table, champion: pa.Table) -> Wins:
     """Let a judge compare the answers of two models.
 
     All meetings of k answers each are k² comparisons of a prompt, which take most of the luck of
@@ -47,14 +43,13 @@ def win_shares(
         judge: Who compares.
         candidate: The candidate's answers, `tables.ANSWERS`.
         champion: The champion's. Only prompts that both answered are compared.
-        pairings: Which answers meet.
     """
     ours, theirs = _answers(candidate), _answers(champion)
     meetings = [
         Meeting(prompt_id, prompt, text, other)
         for prompt_id, (prompt, texts) in sorted(ours.items())
         if prompt_id in theirs
-        for text, other in _meet(texts, theirs[prompt_id][1], pairings)
+        for text, other in _meet(texts, theirs[prompt_id][1], judge.pairings)
     ]
     preferred: dict[str, list[float]] = {}
     for meeting, preference in zip(meetings, preferences(judge, meetings), strict=True):
@@ -91,6 +86,9 @@ def length_controlled(wins: Wins) -> dict[str, float]:
         return dict(wins.shares)
     term = np.tanh(lengths / lengths.std())
     centred = term - term.mean()
+    # Far from zero the term hardly changes, and nothing can be told from how it does.
+    if not np.ptp(term) > _ROUNDING:
+        return dict(wins.shares)
     phi = float(centred @ shares / (centred @ centred))
     return dict(zip(wins.shares, (shares - phi * term).tolist(), strict=True))
 

@@ -5,7 +5,7 @@
 - `power`: what that test can see.
 """
 
-from thumbwheel.measures.statistics.intervals import cluster_estimate, excess, paired_report
+from thumbwheel.measures.statistics.intervals import cluster_estimate, paired_report, ratio_estimate
 from thumbwheel.measures.statistics.power import clusters_needed, power, smallest_gain
 from thumbwheel.measures.statistics.sign_flip import cluster_means, sign_flip_test
 
@@ -13,9 +13,9 @@ __all__ = [
     "cluster_estimate",
     "cluster_means",
     "clusters_needed",
-    "excess",
     "paired_report",
     "power",
+    "ratio_estimate",
     "sign_flip_test",
     "smallest_gain",
 ]

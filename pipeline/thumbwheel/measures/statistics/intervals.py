@@ -2,29 +2,31 @@
 
 Prompts that say the same thing are answered alike, well or badly: they are one observation more
 than several. So every interval here counts clusters. All are closed formulas: no resampling, no
-seed. `benchmarks/interval_coverage.py` shows how often they hold the truth.
+seed. `python benchmarks/gate.py f` shows how often they hold the truth.
 """
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+from scipy import optimize, special
 
-from thumbwheel.measures.statistics.sign_flip import sign_flip_test
 from thumbwheel.types import Estimate, MetricReport
 
 __all__ = [
     "cluster_estimate",
-    "excess",
     "paired_report",
+    "ratio_estimate",
 ]
 
 Array = npt.NDArray[np.float64]
 
 _EQUAL = 1e-9
 """Cluster means that are closer are one value: they were summed in another order."""
+
+_FARTHEST = 1e6
+"""A ratio's end that is farther away is infinite."""
 
 
 def cluster_estimate(
@@ -44,7 +46,7 @@ def cluster_estimate(
       clusters (Survey Sampling, 1965, section 11.7) less one;
     - the same, corrected for skewness (Johnson 1978, JASA 73:536-544, eq. 2.7), which moves the end
       on the side of the long tail;
-    - where more than half of the clusters have one and the same value, as with rates near 0 and
+    - where at least half of the clusters have one and the same value, as with rates near 0 and
       ties: Wilson's intervals (1927, JASA 22:209-212) of how many clusters lie above and below it,
       put together as Zou and Donner do (2008, Statistics in Medicine 27:1693-1702). So 100 good
       answers do not show that there are no bad ones: what was not seen in 100 clusters may be the
@@ -56,8 +58,7 @@ def cluster_estimate(
         confidence: Coverage of the interval, such as 0.95.
         weights: What each prompt counts in the mean, at least 0; None where all count the same.
         bounds: The least and the largest value there can be. Without them equal values have a point
-            as interval: nothing says how far another value may lie. One cluster alone has none
-            then: its ends are NaN.
+            as interval: nothing says how far another value may lie.
     """
     sample = np.asarray(values, dtype=np.float64)
     n = len(sample)
@@ -66,8 +67,6 @@ def cluster_estimate(
         return Estimate(math.nan, math.nan, math.nan, n)
     share, means = _by_cluster(sample, weight / weight.sum(), clusters)
     mean = float(share @ means)
-    if len(share) == 1 and bounds is None:
-        return Estimate(mean, math.nan, math.nan, n)
     effective = 1 / float(share @ share)
     ends = [_t_interval(share, means, mean, effective, confidence)]
     ends.append(_rare_interval(share, means, mean, effective, confidence, bounds))
@@ -78,39 +77,54 @@ def cluster_estimate(
     return Estimate(mean, low, high, n)
 
 
-def excess(
+def ratio_estimate(
     candidate: npt.ArrayLike,
     champion: npt.ArrayLike,
     clusters: Sequence[Hashable] | npt.NDArray[np.generic] | None = None,
     *,
-    margin: float,
     confidence: float,
-    bounds: tuple[float, float] | None = None,
 ) -> Estimate:
-    """Return by how much the candidate's mean is beyond the champion's plus a relative margin.
+    """Return the ratio of two means of the same prompts, with its interval.
 
-    That is candidate - champion - margin x |champion's mean|, paired by prompt, so that the
-    champion's mean is estimated and not taken as known (Laster and Johnson 2003, Statistics in
-    Medicine 22:187-200). A rise of at most 25% is shown where the high end with `margin=0.25` is
-    at most 0, a drop of at most 25% where the low end with `margin=-0.25` is at least 0.
+    The interval holds every r for which that of candidate - r x champion holds zero (Fieller 1954,
+    Journal of the Royal Statistical Society B 16:175-185): so the champion's mean is estimated and
+    not taken as known, and is paired by prompt.
 
     Args:
         candidate: One value per prompt, shape (n,).
-        champion: The champion's values of the same prompts.
+        champion: The champion's values of the same prompts. Where their mean is not surely above
+            zero there is no ratio, which is NaN.
         clusters: As in `cluster_estimate`.
-        margin: The relative margin, above zero for a rise and below for a drop.
         confidence: Coverage of the interval.
-        bounds: The least and the largest value that a metric can have.
     """
+    ours = np.asarray(candidate, dtype=np.float64)
     theirs = np.asarray(champion, dtype=np.float64)
-    sign = 1.0 if not len(theirs) or float(np.mean(theirs)) >= 0 else -1.0
-    factor = 1 + margin * sign
-    around = None
-    if bounds is not None:
-        corners = [each - factor * other for each in bounds for other in bounds]
-        around = (min(corners), max(corners))
-    beyond = np.asarray(candidate, dtype=np.float64) - factor * theirs
-    return cluster_estimate(beyond, clusters, confidence=confidence, bounds=around)
+    n = len(theirs)
+
+    def beyond(ratio: float) -> Estimate:
+        return cluster_estimate(ours - ratio * theirs, clusters, confidence=confidence)
+
+    known = cluster_estimate(theirs, clusters, confidence=confidence)
+    if not known.low > 0 or not np.all(np.isfinite(ours)):
+        return Estimate(math.nan, math.nan, math.nan, n)
+    value = float(ours.mean() / theirs.mean())
+    # As far as the champion's mean is above zero, either end falls as the ratio rises.
+    low = _falls_to_zero(lambda ratio: beyond(ratio).low, value, -1)
+    high = _falls_to_zero(lambda ratio: beyond(ratio).high, value, 1)
+    return Estimate(value, low, high, n)
+
+
+def _falls_to_zero(end: Callable[[float], float], value: float, direction: int) -> float:
+    """Return where a falling function is zero, on one side of a value; infinite if nowhere near."""
+    if abs(end(value)) <= _EQUAL:
+        return value
+    step = 0.1 * max(abs(value), 1.0)
+    while direction * end(value + direction * step) > 0:
+        step *= 2
+        if step > _FARTHEST:
+            return direction * math.inf
+    inner, outer = sorted((value, value + direction * step))
+    return float(optimize.brentq(end, inner, outer, xtol=1e-6))
 
 
 def paired_report(
@@ -120,6 +134,7 @@ def paired_report(
     confidence: float,
     clusters: Mapping[str, Hashable] | None = None,
     bounds: tuple[float, float] | None = None,
+    with_ratio: bool = False,
 ) -> MetricReport:
     """Compare the models on the prompts that all of them were measured on.
 
@@ -131,11 +146,12 @@ def paired_report(
         values: By model (`champion`, `candidate`, and `base` unless it is the champion), one value
             per prompt id.
         confidence: Coverage of the intervals.
-        clusters: The cluster of each prompt id; None where each prompt is its own.
+        clusters: The cluster of each prompt id; one that is not named is its own.
         bounds: The least and the largest value that the metric can have.
+        with_ratio: Whether to tell the ratio of the models too, which takes longer.
     """
     prompts = sorted(set.intersection(*(set(by_prompt) for by_prompt in values.values())))
-    groups = None if clusters is None else [clusters[prompt] for prompt in prompts]
+    groups = None if clusters is None else [clusters.get(name, name) for name in prompts]
     samples = {
         model: np.array([by_prompt[prompt] for prompt in prompts], dtype=np.float64)
         for model, by_prompt in values.items()
@@ -156,7 +172,11 @@ def paired_report(
             confidence=confidence,
             bounds=None if width is None else (-width, width),
         ),
-        p_value=sign_flip_test(difference, groups),
+        ratio=(
+            ratio_estimate(samples["candidate"], samples["champion"], groups, confidence=confidence)
+            if with_ratio
+            else None
+        ),
         base=estimates.get("base"),
     )
 
@@ -177,7 +197,7 @@ def _t_interval(
     share: Array, means: Array, mean: float, effective: float, confidence: float
 ) -> tuple[float, float]:
     """Return the hull of the t interval and its correction for skewness."""
-    if len(share) == 1:
+    if len(share) < 2:  # one cluster says nothing of the spread between clusters
         return mean, mean
     # What the mean moves by when a cluster is left out.
     moved = share * (means - mean) / (1 - share)
@@ -199,14 +219,14 @@ def _rare_interval(
     confidence: float,
     bounds: tuple[float, float] | None,
 ) -> tuple[float, float]:
-    """Return the interval for values of which more than half are the same; elsewhere a point."""
+    """Return the interval for values of which at least half are the same; elsewhere a point."""
     ordered = np.sort(means)
-    # What more than half of the values are is also their median.
+    # What at least half of the values are is also their median.
     usual = float(ordered[len(ordered) // 2])
     beyond = means - usual
     near = _EQUAL * max(1.0, abs(usual))
     above, below = beyond > near, beyond < -near
-    if 2 * int(np.sum(above | below)) >= len(means):
+    if 2 * int(np.sum(above | below)) > len(means):
         return mean, mean
     up, down = float(share[above].sum()), float(share[below].sum())
     rise = float(share[above] @ beyond[above]) / up if up else 0.0

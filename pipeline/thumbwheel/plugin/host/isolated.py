@@ -13,7 +13,7 @@ from thumbwheel.errors import PluginError
 from thumbwheel.plugin import PluginManager
 from thumbwheel.plugin.host.process import PluginFailedError, PluginProcess
 from thumbwheel.plugin.host.worker import Task
-from thumbwheel.types import CycleReport, LanguageModel, PluginInfo
+from thumbwheel.types import CycleReport, LanguageModel, Metric, PluginInfo
 
 __all__ = ["IsolatedPlugins"]
 
@@ -126,9 +126,14 @@ class IsolatedPlugins:
         others = tuple(info.name for info in self.infos if info.name != plugin)
         return self._call("judge_answers", compared, left_out=others)
 
-    def evaluate_model(self, model: LanguageModel, pairs: pa.Table) -> pa.Table:
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """The metrics that the plugins measure."""
+        return self._here.metrics
+
+    def evaluate_model(self, model: LanguageModel, pairs: pa.Table, answers: pa.Table) -> pa.Table:
         """Join the metrics that the plugins measure, in this process."""
-        return self._here.evaluate_model(model, pairs)
+        return self._here.evaluate_model(model, pairs, answers)
 
     def cycle_finished(self, report: CycleReport) -> list[str]:
         """Tell every observer, in this process; return what went wrong in them."""

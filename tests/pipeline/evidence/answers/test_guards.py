@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from thumbwheel.config import Guard
+from thumbwheel.config import GateConfig, Guard
 from thumbwheel.evidence.answers import METRICS
-from thumbwheel.evidence.answers.guards import DEFAULT_GUARDS, needed_answers
+from thumbwheel.evidence.answers.guards import needed_answers
 
 REFUSALS = [Guard(metric="refusals", max_rise=0.05)]
 LENGTH = [Guard(metric="length", max_drop=0.25, max_rise=0.25, relative=True)]
@@ -19,16 +19,16 @@ def shares(p: float, draws: int, seed: int = 0):
 def test_every_default_guard_is_on_a_declared_metric_and_its_bad_side():
     """What is better higher may not drop, what is better lower may not rise."""
     metrics = {metric.name: metric for metric in METRICS}
-    for guard in DEFAULT_GUARDS:
+    for guard in GateConfig().guards:
         better = metrics[guard.metric].better
         assert (guard.max_drop is not None) == (better in ("higher", "neither"))
         assert (guard.max_rise is not None) == (better in ("lower", "neither"))
 
 
-def test_answers_that_never_differ_need_one():
-    """Without noise a single answer shows that nothing changed."""
+def test_answers_that_never_differ_need_the_fewest():
+    """Without noise two answers, the fewest that are considered, show that nothing changed."""
     needed = needed_answers(shares(0.0, 4), REFUSALS, 100)
-    assert (needed.answers, needed.chance) == (1, 1.0)
+    assert (needed.answers, needed.chance) == (2, 1.0)
     assert needed_answers({}, REFUSALS, 100).chance == 1.0
 
 

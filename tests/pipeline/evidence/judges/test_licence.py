@@ -8,6 +8,7 @@ import pytest
 from planted_votes import SeeingModel, clusters_of, goodness, planted_pairs
 
 from thumbwheel.evidence.judges import fit_vote_model, grant
+from thumbwheel.evidence.judges.judge import Pairings
 from thumbwheel.types import Licence
 
 
@@ -15,6 +16,7 @@ class KnowingJudge:
     """Is right in a share of cases that follow from the comparison, and says nothing in others."""
 
     name = "knowing"
+    pairings: Pairings = "all"
 
     def __init__(self, right: float = 1.0, silent: float = 0.0) -> None:
         self.right, self.silent = right, silent
@@ -123,6 +125,7 @@ def test_the_interval_covers_where_clusters_are_few():
 
     class Drawn:
         name = "drawn"
+        pairings: Pairings = "all"
 
         def prefer(self, compared: pa.Table):
             # Half of the spread is shared by all pairs of a prompt.

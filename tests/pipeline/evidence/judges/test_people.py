@@ -15,6 +15,7 @@ from thumbwheel.evidence.judges import (
 )
 from thumbwheel.store import COMPARISONS_FILE, VOTES_FILE
 from thumbwheel.tables import COMPARISONS, VOTES
+from thumbwheel.types import Prompt
 
 
 def texts(number: int) -> tuple[str, str, str]:
@@ -53,7 +54,7 @@ def snapshot(tmp_path):
 
 def ask(judge, number, ours="good", theirs="bad"):
     prompt_id, _, _ = texts(number)
-    prompt = [{"role": "user", "content": str(number)}]
+    prompt: Prompt = [{"role": "user", "content": str(number)}]
     return float(preferences(judge, [Meeting(prompt_id, prompt, ours, theirs)])[0])
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from planted_votes import ask
 
 from thumbwheel.evidence.judges import Meeting, Wins, length_controlled, preferences, win_shares
+from thumbwheel.evidence.judges.judge import Pairings
 from thumbwheel.tables import ANSWERS
 
 
@@ -16,7 +17,8 @@ class LongerIsBetter:
 
     name = "longer"
 
-    def __init__(self) -> None:
+    def __init__(self, pairings: Pairings = "all") -> None:
+        self.pairings: Pairings = pairings
         self.shown: list[dict[str, object]] = []
 
     def prefer(self, compared: pa.Table):
@@ -59,9 +61,8 @@ def test_all_answers_meet_and_ties_count_half():
 
 def test_answers_of_the_same_draw_meet_for_a_judge_that_costs():
     """Two draws are two meetings."""
-    judge = LongerIsBetter()
-    candidate, champion = answers(("aaa", "b")), answers(("bb", "xxx"))
-    wins = win_shares(judge, candidate, champion, pairings="same_draw")
+    judge = LongerIsBetter("same_draw")
+    wins = win_shares(judge, answers(("aaa", "b")), answers(("bb", "xxx")))
     assert wins.shares == {"p0": 0.5}
     assert len(judge.shown) == 2
 
