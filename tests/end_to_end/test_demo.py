@@ -35,7 +35,7 @@ def test_the_demo_promotes_a_model_that_learned_the_preference(workspace, thumbw
     metrics = report(workspace, "seed-0")["evaluation"]["metrics"]
     style, right = metrics["preferred_style"], metrics["right_answer"]
     assert style["champion"]["value"] < 0.5
-    assert style["candidate"]["value"] >= 0.9
+    assert style["candidate"]["value"] >= 0.85
     assert right["candidate"]["value"] >= right["champion"]["value"] - 0.03
     assert metrics["win_rate"]["candidate"]["low"] > 0.6
     code, out, err = thumbwheel(
