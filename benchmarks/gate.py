@@ -22,11 +22,9 @@ error. LORD++ and SAFFRON are left out where `online-fdr` is not installed.
 
 import argparse
 import os
-import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -45,6 +43,7 @@ from gate_luck import after_luck
 from gate_rules import has_online_fdr
 from gate_tuning import tuning
 from gate_years import WEEKS, error_over_time, power_over_time
+from workspace import folder
 
 Results = Mapping[tuple[str, str], Sequence[Any]]
 """A number or a word of each run, by row and column of a table."""
@@ -269,17 +268,6 @@ def main() -> None:
                 for bar in part.bars:
                     console.print(show_bar(bar, results), highlight=False)
     console.print(f"seed: {asked.seed}")
-
-
-@contextmanager
-def folder(given: Path | None) -> Iterator[Path]:
-    """Yield the folder to work in: the one given, or one that is gone afterwards."""
-    if given is None:
-        with tempfile.TemporaryDirectory() as name:
-            yield Path(name)
-    else:
-        given.mkdir(parents=True, exist_ok=True)
-        yield given.resolve()
 
 
 if __name__ == "__main__":

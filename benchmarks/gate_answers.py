@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from broken import BROKEN, break_answers
 from thumbwheel.config import GateConfig, load_config
-from thumbwheel.cycle.journal import CycleJournal, find_report
+from thumbwheel.cycle.journal import find_report
 from thumbwheel.cycle.run import run_cycle
 from thumbwheel.demo.facts import FACTS, Fact
 from thumbwheel.demo.prepare import prepare_demo
@@ -31,12 +31,12 @@ from thumbwheel.evidence.answers import (
     topics,
 )
 from thumbwheel.evidence.gate import check_guards
-from thumbwheel.language_model import AdaptedModel, load_base
+from thumbwheel.language_model import AdaptedModel
 from thumbwheel.measures.statistics import paired_report
 from thumbwheel.plugin.host import isolated_plugins
 from thumbwheel.tables import ANSWERS
-from thumbwheel.training import TrainResult
 from thumbwheel.types import EvalReport, Message
+from workspace import Silent, load_models
 
 __all__ = ["HARMLESS", "promoted", "write_measures"]
 
@@ -61,20 +61,6 @@ HARMLESS = {
 """Candidates that must pass, and after whom."""
 
 
-class _Silent:
-    def stage(self, name: str) -> None:
-        """See a stage begin."""
-
-    def progress(self, share: float, note: str = "") -> None:
-        """See it go on."""
-
-    def done(self, summary: str) -> None:
-        """See it end."""
-
-    def warn(self, message: str) -> None:
-        """See something go wrong that stops nothing."""
-
-
 def write_measures(directory: Path, seed: int, jobs: int, kinds: Sequence[str]) -> None:
     """Train, answer, break and measure what is not there yet.
 
@@ -85,9 +71,9 @@ def write_measures(directory: Path, seed: int, jobs: int, kinds: Sequence[str]) 
         kinds: Of breaking.
     """
     if not (directory / "thumbwheel.toml").exists():
-        config = prepare_demo(directory / "demo", WorldOptions(seed=seed), _Silent())
+        config = prepare_demo(directory / "demo", WorldOptions(seed=seed), Silent())
         with isolated_plugins(load_config(config)) as plugins:
-            run_cycle(load_config(config), plugins, _Silent())
+            run_cycle(load_config(config), plugins, Silent())
         (directory / "thumbwheel.toml").symlink_to(config)
     answers = directory / "answers"
     answers.mkdir(exist_ok=True)
@@ -180,23 +166,7 @@ def _load(directory: Path) -> dict[str, AdaptedModel]:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     config = load_config((directory / "thumbwheel.toml").resolve())
     journal, _ = find_report(config.layout, "latest")
-    base = load_base(config.model.path)
-    return {
-        name: AdaptedModel(
-            base,
-            name,
-            adapter,
-            settings=config.evaluation,
-            max_length=config.training.max_length,
-        )
-        for name, adapter in (("base", None), ("candidate", _adapter(journal)))
-    }
-
-
-def _adapter(journal: CycleJournal) -> Path:
-    trained = journal.read("training", TrainResult)
-    assert trained is not None
-    return trained.adapter
+    return load_models(config, journal)
 
 
 def _ask(models: Mapping[str, AdaptedModel], name: str) -> pa.Table:

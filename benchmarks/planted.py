@@ -25,10 +25,8 @@ worlds with such votes: read, paired, evaluated and decided as ever, but nothing
 import argparse
 import math
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
@@ -40,6 +38,7 @@ from rich.table import Table
 from planted_runs import Turn, judge_by_chance, turn
 from planted_scenarios import SCENARIOS, Bar, lengthening, moved, reward_length
 from planted_worlds import WORLDS, Run, build_base_model
+from workspace import folder
 
 Result = TypeVar("Result")
 
@@ -164,17 +163,6 @@ def show_chance(verdicts: Iterable[Sequence[bool]]) -> str:
         f"50% of votes flipped, nothing trained anew: refused {refusals / n:.1%} of {n} runs "
         f"(95% interval {interval.low:.1%} to {interval.high:.1%}); refused >= 95%: {met}"
     )
-
-
-@contextmanager
-def folder(given: Path | None) -> Iterator[Path]:
-    """Yield the folder to work in: the one given, or one that is gone afterwards."""
-    if given is None:
-        with tempfile.TemporaryDirectory() as name:
-            yield Path(name)
-    else:
-        given.mkdir(parents=True, exist_ok=True)
-        yield given.resolve()
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from thumbwheel.evidence.gate import decide
 from thumbwheel.evidence.judges import VoteModel, fit_vote_model
 from thumbwheel.evidence.plan import Pace
 from thumbwheel.ingest import ingest_all
-from thumbwheel.language_model import AdaptedModel, load_base
+from thumbwheel.language_model import AdaptedModel
 from thumbwheel.pairs.dataset import PART_FILES, read_clusters, read_pairs
 from thumbwheel.plugin.host import isolated_plugins
 from thumbwheel.registry import open_registry
@@ -31,6 +31,7 @@ from thumbwheel.store import RATED_FILE, VOTES_FILE, Store
 from thumbwheel.tables import PAIRS
 from thumbwheel.training import TrainResult
 from thumbwheel.types import Estimate, EvalReport, Part, Prompt
+from workspace import Silent, load_models
 
 __all__ = ["Turn", "judge_by_chance", "turn"]
 
@@ -95,22 +96,6 @@ class Turn:
         return len(self.pairs ^ clean.pairs) / len(clean.pairs)
 
 
-class Silent:
-    """Watches the stages and says nothing."""
-
-    def stage(self, name: str) -> None:
-        """See a stage begin."""
-
-    def progress(self, share: float, note: str = "") -> None:
-        """See it go on."""
-
-    def done(self, summary: str) -> None:
-        """See it end."""
-
-    def warn(self, message: str) -> None:
-        """See something go wrong that stops nothing."""
-
-
 def turn(directory: Path, run: Run) -> Turn:
     """Turn the wheel once on a world; where that was done before, only measure."""
     config = write_world(directory, run.folder, run)
@@ -123,7 +108,7 @@ def turn(directory: Path, run: Run) -> Turn:
     assert before is not None
     assert after is not None
     assert alpha is not None
-    models = _load_models(config, journal)
+    models = load_models(config, journal)
     held_out = _held_out_prompts(journal)
     asked = ask(models["base"], models["candidate"], held_out, ANSWERS)
     judge = _fit_judge(config, journal, models["base"])
@@ -194,22 +179,6 @@ def judge_by_chance(directory: Path, run: Run, n: int) -> list[bool]:
             decision = decide(evaluation.report, evaluation.sealed, config.gate, level=level)
             verdicts.append(decision.promote)
     return verdicts
-
-
-def _load_models(config: Config, journal: CycleJournal) -> dict[str, AdaptedModel]:
-    trained = journal.read("training", TrainResult)
-    assert trained is not None
-    base = load_base(config.model.path)
-    return {
-        name: AdaptedModel(
-            base,
-            name,
-            adapter,
-            settings=config.evaluation,
-            max_length=config.training.max_length,
-        )
-        for name, adapter in (("base", None), ("candidate", trained.adapter))
-    }
 
 
 def _audit(config: Config) -> AuditReport:

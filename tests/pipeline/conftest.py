@@ -3,8 +3,12 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from chat_server import ChatServer
 
 
 @pytest.fixture(scope="module")
@@ -27,3 +31,26 @@ def home(tmp_path: Path, fresh_database: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
     return home
+
+
+@pytest.fixture(scope="module")
+def running(tiny_model: Path) -> "Iterator[ChatServer]":
+    """An endpoint with the tiny model behind it; take `server` in a test."""
+    from chat_server import serving
+
+    with serving(tiny_model) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: "ChatServer", monkeypatch: pytest.MonkeyPatch) -> "ChatServer":
+    """The endpoint, well-behaved, with its key set and short pauses between tries."""
+    from chat_server import KEY
+
+    from thumbwheel.endpoint import transport
+
+    running.reset()
+    monkeypatch.setenv("TINY_KEY", KEY)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(transport, "_BACKOFF_SECONDS", 0.01)
+    return running

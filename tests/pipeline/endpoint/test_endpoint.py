@@ -7,29 +7,13 @@ import logging
 import socket
 
 import pytest
-from chat_server import KEY, ChatServer, serving
+from chat_server import KEY
 
 from thumbwheel.config import EndpointConfig
-from thumbwheel.endpoint import Endpoint, RequestFailedError, estimate_tokens, transport
+from thumbwheel.endpoint import Endpoint, RequestFailedError, estimate_tokens
 from thumbwheel.errors import ConfigError, UnavailableError
 
 CHAT = [{"role": "user", "content": "a question with a secret in it"}]
-
-
-@pytest.fixture(scope="module")
-def running(tiny_model):
-    with serving(tiny_model) as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: ChatServer, monkeypatch) -> ChatServer:
-    """The server, well-behaved, with its key in the environment and short pauses between tries."""
-    running.reset()
-    monkeypatch.setenv("TINY_KEY", KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(transport, "_BACKOFF_SECONDS", 0.01)
-    return running
 
 
 def test_an_answer_is_the_models_and_its_tokens_are_counted(server):

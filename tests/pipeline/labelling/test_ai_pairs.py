@@ -4,7 +4,6 @@ import json
 from collections import Counter
 
 import pytest
-from chat_server import KEY, serving
 from more_pairs import attempt, compared, ingest, make_project, run
 
 from thumbwheel.config import load_config
@@ -22,20 +21,6 @@ GOOD = "With git revert, which adds a commit that takes the other one back."
 LIKED = Job("k", PROMPT, Kept("c", GOOD, "v1", liked=True), FAILURE_MODES["sycophantic"])
 DISLIKED = Job("k", PROMPT, Kept("c", GOOD, "v1", liked=False), None)
 BOTH = Job("k", PROMPT, None, FAILURE_MODES["factual error"])
-
-
-@pytest.fixture(scope="module")
-def running(tiny_model):
-    with serving(tiny_model) as server:
-        yield server
-
-
-@pytest.fixture
-def server(running, monkeypatch):
-    running.reset()
-    monkeypatch.setenv("TINY_KEY", KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    return running
 
 
 def thumbs():

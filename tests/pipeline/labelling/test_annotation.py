@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from chat_server import KEY, serving
 from filled_tasks import FILL, fill_csv, fill_label_studio
 from more_pairs import attempt, compared, ingest, make_project, run
 
@@ -20,20 +19,6 @@ from thumbwheel.labelling.people.tasks import Answer
 from thumbwheel.store import COMPARISONS_FILE, Store
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def running(tiny_model):
-    with serving(tiny_model) as server:
-        yield server
-
-
-@pytest.fixture
-def server(running, monkeypatch):
-    running.reset()
-    monkeypatch.setenv("TINY_KEY", KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    return running
 
 
 def thumbs(n_prompts, answers=2):

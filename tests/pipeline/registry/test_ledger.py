@@ -139,13 +139,12 @@ def test_what_mlflow_would_cut_is_refused(home: Path) -> None:
 
 
 AT_ONCE = """
-import os, signal, sys
+import os, sys
 from pathlib import Path
 
 sys.path.insert(0, sys.argv[2])
 from candidates import a_look, a_registry, open_client
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
+from killing import die_at_write
 
 home = Path(sys.argv[1])
 
@@ -164,20 +163,7 @@ def enter(*names):
 
 
 def killed(name, fatal_write):
-    writes, dirty = 0, False
-
-    def look(connection, cursor, statement, *rest):
-        nonlocal dirty
-        dirty = dirty or statement.startswith(("INSERT", "UPDATE", "DELETE"))
-
-    def count(connection):
-        nonlocal writes, dirty
-        writes, dirty = writes + dirty, False
-        if writes == fatal_write:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    event.listen(Engine, "before_cursor_execute", look)
-    event.listen(Engine, "commit", count)
+    die_at_write(fatal_write)
     enter(name)
 
 

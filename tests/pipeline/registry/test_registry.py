@@ -172,13 +172,12 @@ def test_a_doubled_version_is_dropped(home: Path) -> None:
 
 
 KILLED_AT_EVERY_WRITE = """
-import os, signal, sys
+import os, sys
 from pathlib import Path
 
 sys.path.insert(0, sys.argv[2])
 from candidates import a_candidate, a_registry, open_client
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
+from killing import die_at_write
 
 home = Path(sys.argv[1])
 
@@ -186,20 +185,7 @@ home = Path(sys.argv[1])
 def attempt(candidate_id, fatal_write):
     child = os.fork()
     if child == 0:
-        writes, dirty = 0, False
-
-        def look(connection, cursor, statement, *rest):
-            nonlocal dirty
-            dirty = dirty or statement.startswith(("INSERT", "UPDATE", "DELETE"))
-
-        def count(connection):
-            nonlocal writes, dirty
-            writes, dirty = writes + dirty, False
-            if writes == fatal_write:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        event.listen(Engine, "before_cursor_execute", look)
-        event.listen(Engine, "commit", count)
+        die_at_write(fatal_write)
         a_registry(home).register(a_candidate(home, candidate_id))
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -10,31 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chat_server import KEY, ChatServer, serving
+from chat_server import ChatServer
 from planted_votes import ask
 
-from thumbwheel.endpoint import transport
 from thumbwheel.errors import ConfigError, UnavailableError
 from thumbwheel.evidence.judges import EndpointJudge, Meeting, estimate_comparison, preferences
 
 PAYLOADS: list[str] = json.loads(Path(__file__).with_name("injection_payloads.json").read_text())
 RUBRIC = "Prefer the longer answer."
 SAYS_A, SAYS_B, TIE = (json.dumps({"better": better}) for better in ("A", "B", "tie"))
-
-
-@pytest.fixture(scope="module")
-def running(tiny_model):
-    with serving(tiny_model) as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: ChatServer, monkeypatch) -> ChatServer:
-    running.reset()
-    monkeypatch.setenv("TINY_KEY", KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(transport, "_BACKOFF_SECONDS", 0.01)
-    return running
 
 
 def fields(message: str) -> dict[str, object]:
