@@ -168,11 +168,13 @@ class GateConfig(Section):
         Guard(metric="self_bleu", max_rise=0.1),
         # A tuned model is surer of what it says; of four answers, one may become a copy.
         Guard(metric="vendi", max_drop=0.25),
-        # A fifth of a nat a token is perplexity times 1.2, on text that is not of the app.
-        Guard(metric="plain_text_log_perplexity", max_rise=0.2),
-        # Forty prompts tell less than hundreds, so these margins are twice as wide.
+        # A tenth more nats a token; at 2 nats a token that is perplexity times 1.2. A share, since
+        # a few passages say little of a small model, to which all plain text is a riddle.
+        Guard(metric="plain_text_log_perplexity", max_rise=0.1, relative=True),
+        # Forty prompts tell less than hundreds, and a small model has little to lose there: these
+        # wider margins see a model that has nothing else left to say.
         Guard(metric="ood_answer_log_prob", max_drop=1.0),
-        Guard(metric="ood_relevance", max_drop=0.15),
+        Guard(metric="ood_relevance", max_drop=0.2),
         Guard(metric="ood_repetition", max_rise=0.1),
         Guard(metric="ood_refusals", max_rise=0.1),
     ]

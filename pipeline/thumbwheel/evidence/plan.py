@@ -11,7 +11,13 @@ import numpy as np
 import pyarrow.compute as pc
 
 from thumbwheel.config import Config
-from thumbwheel.evidence.answers import COUNTS, NeededAnswers, measure_draws, needed_answers
+from thumbwheel.evidence.answers import (
+    COUNTS,
+    NeededAnswers,
+    measure_draws,
+    needed_answers,
+    out_of_distribution_prompts,
+)
 from thumbwheel.evidence.asked import Asked
 from thumbwheel.evidence.bench import Bench
 from thumbwheel.evidence.budget import one_share
@@ -105,9 +111,15 @@ def _answers(
 ) -> NeededAnswers:
     """Return how many answers to each prompt there are to be: as configured, or as guards need."""
     wanted, seed = config.evaluation.answers, config.evaluation.seed
-    drawn = answer(champion, asked.prompts, wanted or _TRIED, first=first_draw)
+    elsewhere = out_of_distribution_prompts(config.evaluation.out_of_distribution)
+    of_app, of_others = (
+        measure_draws(
+            answer(champion, prompts, wanted or _TRIED, first=first_draw), base, champion, seed=seed
+        )
+        for prompts in (asked.prompts, elsewhere)
+    )
     return needed_answers(
-        measure_draws(drawn, base, champion, seed=seed),
+        {**of_app, **{f"ood_{metric}": values for metric, values in of_others.items()}},
         config.gate.guards,
         len(asked.prompts),
         counts=(wanted,) if wanted else COUNTS,

@@ -59,7 +59,7 @@ def print_demo_summary(console: Console, report: CycleReport) -> None:
     if report.outcome == "promoted":
         step = f"`{program()} demo --noise 0.5` flips half of the votes: nothing to learn"
     else:
-        step = f"the gate kept out what may be luck; `{program()} demo` has clean votes"
+        step = f"the rules above that fail say why; `{program()} demo` has clean votes"
     console.print(f"Next: {step}. `{program()} init` writes a configuration for your own feedback.")
 
 
