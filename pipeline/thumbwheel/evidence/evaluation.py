@@ -4,9 +4,11 @@ Every metric is one value per prompt, so that all intervals and differences come
 paired statistics over clusters of prompts.
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -26,7 +28,7 @@ from thumbwheel.evidence.bench import Bench
 from thumbwheel.evidence.gate import JUDGED
 from thumbwheel.evidence.judges import length_controlled, win_shares
 from thumbwheel.evidence.likelihood import likelihood_metrics, regressions, score_pairs
-from thumbwheel.measures.statistics import paired_report
+from thumbwheel.measures.statistics import cluster_means, paired_report
 from thumbwheel.plugin.host import Plugins
 from thumbwheel.tables import ANSWERS
 from thumbwheel.types import (
@@ -247,12 +249,16 @@ def _some(values: Mapping[str, float], prompts: Collection[str] | None) -> Mappi
 def _sealed(
     candidate: Mapping[str, float], champion: Mapping[str, float], asked: Asked
 ) -> SealedValues:
-    measured = [prompt for prompt in asked.sealed if prompt in candidate]
-    return SealedValues(
-        measured,
-        [asked.clusters[prompt] for prompt in measured],
-        [candidate[prompt] - champion[prompt] for prompt in measured],
-    )
+    def measured(prompts: Sequence[str]) -> tuple[list[str], list[str], list[float]]:
+        those = [prompt for prompt in prompts if prompt in candidate]
+        differences = [candidate[prompt] - champion[prompt] for prompt in those]
+        return those, [asked.clusters[prompt] for prompt in those], differences
+
+    _, clusters, differences = measured(asked.open)
+    means = cluster_means(differences, clusters)
+    # One cluster does not say how far clusters differ.
+    spread = float(np.std(means, ddof=1)) if len(means) > 1 else math.inf
+    return SealedValues(*measured(asked.sealed), open_sd=spread)
 
 
 def _samples(asked: Asked, champion: pa.Table, candidate: pa.Table) -> list[Sample]:

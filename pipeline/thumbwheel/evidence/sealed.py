@@ -27,8 +27,8 @@ def plan_test(
 ) -> SealedTest:
     """Return the test before it is taken.
 
-    The gain to find is the configured one, or as much as the shown prompts vouch for where that is
-    more: what is plainly better needs few prompts.
+    The gain to find is the configured one, or what the shown prompts promise where that is more:
+    what is plainly better needs few prompts.
 
     Args:
         shown: The metrics that are to improve, as they are shown.
@@ -36,16 +36,16 @@ def plan_test(
         gain: The configured gain.
         level: What a look may spend.
     """
-    wanted = [max(gain, metric.difference.low) for metric in shown]
-    means = [_means(values) for values in sealed]
+    wanted = [max(gain, metric.difference.value) for metric in shown]
+    n_clusters = [len(set(values.clusters)) for values in sealed]
     powers = [
-        power(each, len(of_cluster), float(np.std(of_cluster, ddof=1)), level)
-        for each, of_cluster in zip(wanted, means, strict=True)
+        power(each, n, values.open_sd, level)
+        for each, n, values in zip(wanted, n_clusters, sealed, strict=True)
     ]
     weakest = int(np.argmin(powers))
     return SealedTest(
         n_prompts=len(sealed[0].differences),
-        n_clusters=len(means[0]),
+        n_clusters=n_clusters[0],
         gain=wanted[weakest],
         power=powers[weakest],
         level=level,

@@ -179,11 +179,20 @@ class SealedValues:
 
     They are for the one test that decides, and are shown nowhere: who tries settings and keeps
     what does well on shown numbers must not come to the verdict by luck.
+
+    Attributes:
+        prompts: Their ids.
+        clusters: The cluster of each.
+        differences: The candidate's value minus the champion's, of each.
+        open_sd: Standard deviation of the clusters' mean differences on the open prompts, by which
+            it is decided whether to look. It must not be that of the held-out ones: of candidates
+            that lose much on few prompts, those whose losses are missing there have the smallest.
     """
 
     prompts: Sequence[str]
     clusters: Sequence[str]
     differences: Sequence[float]
+    open_sd: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def sealed(mean, n=100, sd=0.3, seed=0):
     drawn = np.random.default_rng(seed).normal(size=n)
     drawn = (drawn - drawn.mean()) / drawn.std(ddof=1)
     names = [str(number) for number in range(n)]
-    return SealedValues(names, names, (mean + sd * drawn).tolist())
+    return SealedValues(names, names, (mean + sd * drawn).tolist(), open_sd=sd)
 
 
 def verdict(n_prompts=100, config=None, level=LEVEL, on_sealed=None, report=None, **changes):
