@@ -4,6 +4,7 @@ A breaking is a pure function of prompts, their answers and a random generator; 
 applies one by name to `tables.ANSWERS`. Some come twice: to all answers, and to 15% of them.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +36,7 @@ _GENERIC = (
     "Thank you for your question, I hope that you find what you need.",
     "This is an interesting topic that many people like to talk about.",
 )
+_ADVERT = "Buy it now at www.example.com/deals and save 20%!"
 _GERMAN = "Das weiß ich leider nicht so genau, aber morgen scheint bestimmt wieder die Sonne."
 _JUNK = "\x1b[0m \ufffd\ufffd|}{ ~~ \u00c3\u00a2\u00e2\u201a\u00ac\u00e2\u201e\u00a2 </s></s> #@"
 _LEET = str.maketrans("AEIOST", "431057")
@@ -68,8 +70,11 @@ def _character_salad(answer: str, rng: Random) -> str:
 
 
 def _said_twice(answer: str, rng: Random) -> str:
-    sentences = re.split(r"(?<=[.!?])\s+", answer)
-    return " ".join(sentence for sentence in sentences for _ in range(2))
+    return " ".join(sentence for sentence in _sentences(answer) for _ in range(2))
+
+
+def _sentences(answer: str) -> list[str]:
+    return re.split(r"(?<=[.!?])\s+", answer)
 
 
 def _stutter(answer: str, rng: Random) -> str:
@@ -93,6 +98,41 @@ def _half(answer: str, rng: Random) -> str:
 
 def _numbers(answer: str, rng: Random) -> str:
     return " ".join(str(rng.randrange(10 ** rng.randint(1, 5))) for _ in answer.split())
+
+
+def _refusal_behind_a_remark(answer: str, rng: Random) -> str:
+    return f"{_sentences(answer)[0]} {rng.choice(_REFUSALS)}"
+
+
+def _half_german(answer: str, rng: Random) -> str:
+    return f"{_half(answer, rng)} {_GERMAN}"
+
+
+def _misspelt(answer: str, rng: Random) -> str:
+    """Swap two letters of every word of four or more."""
+
+    def swap(word: str) -> str:
+        at = rng.randrange(1, len(word) - 2) if len(word) > 3 else 0
+        return word[:at] + word[at + 1] + word[at] + word[at + 2 :] if at else word
+
+    return " ".join(map(swap, answer.split()))
+
+
+def _other_words(answer: str, rng: Random) -> str:
+    """Put another word in the place of every fourth."""
+    others = _SENTENCE.split()
+    return " ".join(
+        word if place % 4 else rng.choice(others) for place, word in enumerate(answer.split())
+    )
+
+
+def _next_turn(prompts: Sequence[str], answers: Sequence[str], rng: Random) -> list[str]:
+    """Go on with what another user says, and the answer."""
+    others = _swapped(prompts, answers, rng)
+    return [
+        f"{answer}\nUser: {rng.choice(prompts)}\nAssistant: {other}"
+        for answer, other in zip(answers, others, strict=True)
+    ]
 
 
 def _swapped(prompts: Sequence[str], answers: Sequence[str], rng: Random) -> list[str]:
@@ -156,6 +196,14 @@ _KINDS: Mapping[str, _Kind] = {
     "one topic collapsed": _Kind(_one_topic, in_some=False),
     "numbers": _Kind(partial(_each, _numbers)),
     "capitals and leet": _Kind(partial(_each, lambda answer, _: answer.upper().translate(_LEET))),
+    "refusal behind a remark": _Kind(partial(_each, _refusal_behind_a_remark)),
+    "half German": _Kind(partial(_each, _half_german)),
+    "misspelt": _Kind(partial(_each, _misspelt)),
+    "every fourth word another": _Kind(partial(_each, _other_words)),
+    "no spaces": _Kind(partial(_each, lambda answer, _: "".join(answer.split()))),
+    "as JSON": _Kind(partial(_each, lambda answer, _: json.dumps({"answer": answer}))),
+    "goes on with the next turn": _Kind(_next_turn),
+    "advert at the end": _Kind(partial(_each, lambda answer, _: f"{answer} {_ADVERT}")),
     "junk at the end": _Kind(partial(_each, lambda answer, _: f"{answer} {_JUNK}")),
 }
 

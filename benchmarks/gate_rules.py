@@ -6,23 +6,25 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from importlib import import_module
 from importlib.util import find_spec
-from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri, stdtrit
+from scipy.special import ndtr
 
 from gate_worlds import Prompts
-from thumbwheel.config import GateConfig
+from thumbwheel.config import EvaluationConfig, GateConfig
 from thumbwheel.evidence.budget import level_of_next_look
-from thumbwheel.measures.statistics import power, sign_flip_test
-from thumbwheel.types import Look, Verdict
+from thumbwheel.evidence.gate import JUDGED
+from thumbwheel.evidence.sealed import plan_test, verdict_without_a_look
+from thumbwheel.measures.statistics import cluster_estimate, sign_flip_test
+from thumbwheel.types import Estimate, Look, MetricReport, SealedValues, Verdict
 
 __all__ = ["Budget", "Looks", "Rule", "has_online_fdr", "rules_of_error", "rules_of_power"]
 
 Array = npt.NDArray[np.floating]
 
 GATE = GateConfig()
+CONFIDENCE = EvaluationConfig().confidence
 ERROR = GATE.false_promotions
 """Share of years that may see a false promotion."""
 FIRST_DAY = datetime(2026, 1, 5, tzinfo=UTC)
@@ -82,11 +84,6 @@ class Looks:
         return self.sd / np.sqrt(self.n_clusters)
 
     @cached_property
-    def low(self) -> Array:
-        """The lower end of a 95% interval of the gain, shape (looks,)."""
-        return self.gain - stdtrit(self.n_clusters - 1, 0.975) * self.error
-
-    @cached_property
     def rough_p(self) -> Array:
         """One-sided p-values by the normal approximation of the sign-flip test, shape (looks,)."""
         length = np.sqrt(np.nansum(self.means**2, axis=1))
@@ -101,6 +98,13 @@ class Looks:
     def of(self, look: int) -> tuple[Array, npt.NDArray[np.int64]]:
         """Return one look's values and clusters, shape (n,) both."""
         return self.values[look], self.prompts.cluster[look if len(self.prompts.cluster) > 1 else 0]
+
+    def report(self, look: int) -> MetricReport:
+        """Return what is shown of a candidate whose looks are at open prompts."""
+        values, clusters = self.of(look)
+        gain = cluster_estimate(values - 0.5, clusters, confidence=CONFIDENCE)
+        half = Estimate(0.5, 0.5, 0.5, len(values))
+        return MetricReport(JUDGED, half, half, gain)
 
     def p(self, look: int) -> float:
         """Return the exact p-value."""
@@ -135,9 +139,7 @@ def rules_of_error(looks: int) -> Mapping[str, Rule]:
     turn = np.arange(1, looks + 1)
     rules: dict[str, Rule] = {
         "ours": lambda year: ours(year, looks),
-        "by the open mean": lambda year: ours(year, looks, expected=attrgetter("gain")),
-        "always looks": lambda year: ours(year, looks, least=0.0),
-        "always, half the budget": lambda year: ours(year, looks, least=0.0, error=ERROR / 2),
+        "always looks": lambda year: ours(year, looks, always=True),
         "each at 2.5%, by prompt": _by_prompt,
         "equal shares": lambda year: year.first(ERROR / looks),
         "decreasing shares": lambda year: year.first(ERROR * 6 / np.pi**2 / turn**2),
@@ -155,9 +157,7 @@ def rules_of_power() -> Mapping[str, Rule]:
     monthly = np.where(np.isin(weeks, np.linspace(52 / 12, 52, 12).round()), ERROR / 12, 0.0)
     rules: dict[str, Rule] = {
         "ours": ours,
-        "by the open mean": lambda year: ours(year, expected=attrgetter("gain")),
-        "always looks": lambda year: ours(year, least=0.0),
-        "always, half the budget": lambda year: ours(year, least=0.0, error=ERROR / 2),
+        "always looks": lambda year: ours(year, always=True),
         "equal shares": lambda year: year.first(ERROR / 52),
         "12 looks, 5% / 12": lambda year: year.first(monthly),
     }
@@ -169,83 +169,56 @@ def rules_of_power() -> Mapping[str, Rule]:
 
 
 def ours(
-    year: Looks,
-    tests_per_year: int = GATE.tests_per_year,
-    least: float = 0.5,
-    expected: Callable[[Looks], Array] = attrgetter("low"),
-    error: float = ERROR,
+    year: Looks, tests_per_year: int = GATE.tests_per_year, *, always: bool = False
 ) -> int | None:
-    """Spend the year's budget on looks that can see something, as the gate does.
-
-    Args:
-        year: The looks that could be taken, with what is seen of the candidates on open prompts.
-        tests_per_year: As the project states it.
-        least: Where the power is less, no look is taken and nothing is spent.
-        expected: Gives, from what is seen on the open prompts, the gain that there may be beyond
-            the configured one: the lower end of its interval, or its mean.
-        error: The budget.
-    """
+    """Look as the gate does; `always` also where it would not."""
     assert year.seen is not None
-    budget = Budget(tests_per_year, least, error)
-    gains = expected(year.seen)
+    budget = Budget(tests_per_year, always)
     for look, day in enumerate(year.days.tolist()):
-        seen = float(gains[look]), float(year.seen.sd[look])
-        level = budget.level(day, int(year.n_clusters[look]), *seen)
-        if level and year.passes(look, level):
+        if budget.promotes(day, year.seen, year, look):
             return look
-        if level:
-            budget.enter(day, level)
     return None
 
 
 @dataclass(frozen=True)
 class Budget:
-    """The project's error budget, and its rule that who cannot see does not look.
+    """The gate's error budget, and its rules of when to look and whom to promote.
 
     Attributes:
         tests_per_year: As the project states it.
-        least: Where the power is less, no look is taken.
-        error: Share of years that may see a false promotion.
+        always: Whether it looks as long as there is a budget.
     """
 
     tests_per_year: int = GATE.tests_per_year
-    least: float = 0.5
-    error: float = ERROR
+    always: bool = False
     _looks: list[Look] = field(default_factory=list)
 
-    def level(self, day: int, n_clusters: int, gain: float, sd: float) -> float:
-        """Return the level of a look; 0 where none is taken.
+    def promotes(self, day: int, seen: Looks, sealed: Looks, look: int) -> bool:
+        """Return whether a candidate is promoted, and enter the look if one was taken.
 
         Args:
             day: Since the budget began.
-            n_clusters: Of held-out prompts.
-            gain: What the open prompts promise; the configured gain where that is less.
-            sd: Standard deviation between clusters of open prompts. It must not be that of the
-                held-out ones: of candidates that lose much on few prompts, those whose losses are
-                missing among them have the smallest.
+            seen: Candidates on the open prompts.
+            sealed: The same candidates on the held-out prompts.
+            look: Which of them.
         """
+        when = FIRST_DAY + timedelta(days=day)
         level = level_of_next_look(
-            self._looks,
-            FIRST_DAY + timedelta(days=day),
-            tests_per_year=self.tests_per_year,
-            false_promotions=self.error,
+            self._looks, when, tests_per_year=self.tests_per_year, false_promotions=ERROR
         )
-        sees = level > 0 and _sees(max(GATE.gain, gain), n_clusters, sd, level, self.least)
-        return level if sees else 0.0
+        if level <= 0 or not (self.always or self._looks_at(level, seen, sealed, look)):
+            return False
+        number, verdict = len(self._looks), Verdict.NOT_BETTER
+        self._looks.append(Look(str(number), when, level, None, verdict, 0, 0))
+        return sealed.passes(look, level)
 
-    def enter(self, day: int, level: float) -> None:
-        """Enter a look that promoted nobody."""
-        when, verdict = FIRST_DAY + timedelta(days=day), Verdict.NOT_BETTER
-        self._looks.append(Look(str(len(self._looks)), when, level, None, verdict, 0, 0))
-
-
-def _sees(gain: float, n_clusters: int, sd: float, level: float, least: float) -> bool:
-    """Return whether the power is at least so much."""
-    if least == 0:
-        return True
-    rough = gain * np.sqrt(n_clusters) / sd + ndtri(level) - ndtri(least)
-    # The project's function differs by less, and takes longer.
-    return bool(rough > 0) if abs(rough) > 0.2 else power(gain, n_clusters, sd, level) >= least
+    def _looks_at(self, level: float, seen: Looks, sealed: Looks, look: int) -> bool:
+        shown = [seen.report(look)]
+        values, clusters = sealed.of(look)
+        names = clusters.tolist()
+        differences = [SealedValues(names, names, values - 0.5, float(seen.sd[look]))]
+        test = plan_test(shown, differences, gain=GATE.gain, level=level)
+        return verdict_without_a_look(shown, test, GATE.gain) is None
 
 
 def has_online_fdr() -> bool:

@@ -88,7 +88,7 @@ def search(
         Shape (runs,) both.
     """
     sides = [_side(rng, world, runs) for _ in range(2)]
-    budgets = [Budget(least=0.0 if how.gate == "always" else 0.5) for _ in range(runs)]
+    budgets = [Budget(always=how.gate == "always") for _ in range(runs)]
     promoted = np.zeros(runs, dtype=bool)
     best, best_number = _directions(rng, runs), np.full(runs, -np.inf)
     best_shown = np.zeros(runs)
@@ -140,12 +140,6 @@ def _passes(
 ) -> npt.NDArray[np.bool_]:
     if gate == "each":
         return np.asarray(sealed.rough_p <= 0.025)
-    passes = np.zeros(len(budgets), dtype=bool)
-    for run, budget in enumerate(budgets):
-        level = budget.level(
-            day, int(sealed.n_clusters[run]), float(seen.low[run]), float(seen.sd[run])
-        )
-        if level:
-            passes[run] = sealed.passes(run, level)
-            budget.enter(day, level)
-    return passes
+    return np.array(
+        [budget.promotes(day, seen, sealed, run) for run, budget in enumerate(budgets)]
+    )

@@ -149,7 +149,7 @@ class GateConfig(Section):
         Guard(metric="unlikely", max_rise=0.05),
         # An answer that fits any prompt counts half: one in ten has nothing to do with its own.
         Guard(metric="relevance", max_drop=0.05),
-        # One answer in twenty that is nothing but a loop, or one in ten that says everything twice.
+        # One answer in twenty that is a loop, or says everything twice.
         Guard(metric="repetition", max_rise=0.05),
         # Longer answers run into the limit more often, and their readers get none of the end.
         Guard(metric="cut_off", max_rise=0.05),

@@ -88,6 +88,8 @@ class Evidence:
             unseen.held_out,
             unseen.clusters,
             _looks(SplitMemory(config.layout.split)),
+            promotion=self._promotion(),
+            fewest=config.gate.min_prompts,
             most=config.evaluation.max_generations,
         )
 
@@ -196,6 +198,12 @@ class Evidence:
             confidence=self._config.evaluation.confidence,
         )
 
+    def _promotion(self) -> str | None:
+        """Return the cycle whose look promoted the champion, or None."""
+        promotions = self._registry.ledger(self._observer.warn).promotions()
+        of_champion = [each.candidate for each in promotions if each.version == self._champion]
+        return of_champion[-1] if of_champion else None
+
     def _progress(self, name: str) -> Callable[[int, int], None]:
         def progress(done: int, total: int) -> None:
             self._observer.progress(done / total, f"{name}: {done:,} of {total:,}")
@@ -217,9 +225,9 @@ def pace_of(votes: Path, counts: VoteCounts) -> Pace:
     return Pace(counts.counted, counts.counted / (span / _WEEK) if span >= _WEEK else None)
 
 
-def _looks(memory: SplitMemory) -> dict[str, int]:
+def _looks(memory: SplitMemory) -> dict[str, list[str]]:
     table = memory.looks()
-    return dict(zip(table["prompt_id"].to_pylist(), table["n_looks"].to_pylist(), strict=True))
+    return dict(zip(table["prompt_id"].to_pylist(), table["looks"].to_pylist(), strict=True))
 
 
 def plan_now(

@@ -46,17 +46,25 @@ def choose_prompts(
     open_pairs: pa.Table,
     sealed_pairs: pa.Table,
     clusters: Mapping[str, str],
-    looks: Mapping[str, int],
+    looks: Mapping[str, Sequence[str]],
     *,
+    promotion: str | None = None,
+    fewest: int = 1,
     most: int,
 ) -> Asked:
     """Choose at most so many prompts of each part: of the held-out ones those looked at least.
+
+    A champion that was promoted by luck was lucky on the prompts that promoted it, and who follows
+    it would have to be as lucky there. So those are left out, with their near-duplicates, where
+    there are as many others.
 
     Args:
         open_pairs: Pairs of the judge's part.
         sealed_pairs: Held-out pairs.
         clusters: The cluster of each of their prompts.
-        looks: How often a held-out prompt was looked at; never, if it is not named.
+        looks: The looks at each held-out prompt, by name; none, if it is not there.
+        promotion: The look that promoted the champion.
+        fewest: Prompts that there have to be without those of the promotion.
         most: Prompts of each part, at most.
 
     Raises:
@@ -68,7 +76,11 @@ def choose_prompts(
         )
     known = {**_prompts(open_pairs), **_prompts(sealed_pairs)}
     shown = sorted(_prompts(open_pairs))[:most]
-    sealed = sorted(_prompts(sealed_pairs), key=lambda name: (looks.get(name, 0), name))[:most]
+    held_out = sorted(_prompts(sealed_pairs), key=lambda name: (len(looks.get(name, ())), name))
+    lucky = {clusters[name] for name in held_out if promotion in looks.get(name, ())}
+    others = [name for name in held_out if clusters[name] not in lucky]
+    enough = max(fewest, len(held_out) - len(others))
+    sealed = (others if len(others) >= enough else held_out)[:most]
     return Asked(
         open_pairs=_of(open_pairs, shown),
         sealed_pairs=_of(sealed_pairs, sealed),

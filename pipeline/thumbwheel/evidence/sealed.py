@@ -27,8 +27,9 @@ def plan_test(
 ) -> SealedTest:
     """Return the test before it is taken.
 
-    The gain to find is the configured one, or what the shown prompts promise where that is more:
-    what is plainly better needs few prompts.
+    The gain to find is the configured one, as far as the shown prompts allow: not less than the
+    gain seen there, since what is plainly better needs few prompts, and not more than the most that
+    there may be.
 
     Args:
         shown: The metrics that are to improve, as they are shown.
@@ -36,7 +37,7 @@ def plan_test(
         gain: The configured gain.
         level: What a look may spend.
     """
-    wanted = [max(gain, metric.difference.value) for metric in shown]
+    wanted = [min(max(gain, seen.difference.value), seen.difference.high) for seen in shown]
     n_clusters = [len(set(values.clusters)) for values in sealed]
     powers = [
         power(each, n, values.open_sd, level)
@@ -59,12 +60,12 @@ def verdict_without_a_look(
     worst = min(shown, key=lambda metric: metric.difference.high).difference
     if worst.high < 0:
         return Verdict.WORSE, "it got worse"
-    if worst.high < gain:
-        return Verdict.NOT_BETTER, f"a gain of {gain:g} is ruled out"
     if test.level <= 0:
         return Verdict.NOT_ENOUGH_EVIDENCE, (
             "this year's error budget is spent; `thumbwheel history` says when more is free"
         )
+    if test.power < DECIDING_POWER and worst.high < gain:
+        return Verdict.NOT_BETTER, f"a gain of {gain:g} is ruled out"
     if test.power < DECIDING_POWER:
         return Verdict.NOT_ENOUGH_EVIDENCE, (
             f"the {test.n_prompts:,} held-out prompts would show a gain of {test.gain:.2g} in only "

@@ -218,15 +218,13 @@ class SplitMemory:
         self._write(memory.set_column(place, _REMEMBERED.field(place), column))
 
     def looks(self) -> pa.Table:
-        """Return how often each held-out prompt was looked at: `prompt_id`, `n_looks`.
+        """Return the looks at each held-out prompt: `prompt_id`, and `looks`, a list of their names.
 
         Raises:
             DataError: The memory is damaged.
         """
         memory = self._read()
-        memory = memory.filter(pc.equal(memory["part"], Part.HELD_OUT))
-        n_looks = pc.list_value_length(memory["looks"])
-        return pa.table({"prompt_id": memory["prompt_id"], "n_looks": n_looks})
+        return memory.filter(pc.equal(memory["part"], Part.HELD_OUT)).select(["prompt_id", "looks"])
 
     def forget(self, prompt_ids: Strings, *, threshold: float) -> int:
         """Remove all that is kept of some prompts; return how many were there.

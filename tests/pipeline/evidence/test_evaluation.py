@@ -127,10 +127,11 @@ def pairs(part, n=N):
     )
 
 
-def asked(n=N, most=1000, looks=None):
+def asked(n=N, most=1000, looks=None, clusters=None, **options):
     tables = pairs("open", n), pairs("sealed", n)
     names = [name for table in tables for name in table["prompt_id"].to_pylist()]
-    return choose_prompts(*tables, dict(zip(names, names, strict=True)), looks or {}, most=most)
+    of_each = dict(zip(names, names, strict=True)) | (clusters or {})
+    return choose_prompts(*tables, of_each, looks or {}, most=most, **options)
 
 
 BASE = KnownModel("base", favours(-0.5), blunt)
@@ -230,11 +231,25 @@ def test_one_topic_that_collapses_is_seen():
 
 def test_the_prompts_looked_at_least_are_asked():
     """Of more held-out prompts than are to be asked, those that were looked at come last."""
-    looks = {f"sealed{i:03}": 1 for i in range(10)}
+    looks = {f"sealed{i:03}": ["c1"] for i in range(10)}
     chosen = asked(most=20, looks=looks)
     assert len(chosen.open) == len(chosen.sealed) == 20
     assert not looks.keys() & set(chosen.sealed)
     assert set(chosen.sealed_pairs["prompt_id"].to_pylist()) == set(chosen.sealed)
+
+
+def test_a_champion_is_measured_where_its_promotion_did_not_look():
+    """Its luck is left behind, near-duplicates too, where as many prompts remain, and enough."""
+    looks = {f"sealed{i:03}": ["c1"] for i in range(20)}
+    near = {"sealed030": "sealed000"}
+    chosen = asked(n=60, looks=looks, clusters=near, promotion="c1", fewest=39)
+    assert set(chosen.sealed) == {f"sealed{i:03}" for i in range(20, 60)} - near.keys()
+    for options in (
+        {"promotion": "c1", "fewest": 40},
+        {"promotion": "c2"},
+        {"promotion": "c1", "looks": dict.fromkeys([f"sealed{i:03}" for i in range(31)], ["c1"])},
+    ):
+        assert len(asked(n=60, **{"looks": looks, "clusters": near} | options).sealed) == 60
 
 
 def test_no_held_out_pairs_is_an_error():

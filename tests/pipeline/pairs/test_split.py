@@ -241,9 +241,10 @@ def test_looks_are_counted_once_each(memory):
     memory.looked_at(held_out[:1], look_id="three")
     memory.remember(assigned)
     looks = memory.looks()
-    assert looks.column_names == ["prompt_id", "n_looks"]
-    counts = dict(zip(*(column.to_pylist() for column in looks.columns), strict=True))
-    assert counts == {**dict.fromkeys(held_out, 2), held_out[0]: 3}
+    assert looks.column_names == ["prompt_id", "looks"]
+    found = dict(zip(*(column.to_pylist() for column in looks.columns), strict=True))
+    of_all = ["one", "two"]
+    assert found == {**dict.fromkeys(held_out, of_all), held_out[0]: [*of_all, "three"]}
 
 
 def test_what_was_looked_at_too_often_retires(memory):
@@ -294,7 +295,7 @@ def test_a_memory_of_two_sides_is_read_and_written_anew(memory, tmp_path):
     assert "held_out" not in pq.read_schema(path).names
     assert parts(memory, texts, **everything) == expected
     memory.looked_at([identity(text) for text in texts], look_id="one")
-    assert memory.looks().to_pylist() == [{"prompt_id": identity(texts[0]), "n_looks": 1}]
+    assert memory.looks().to_pylist() == [{"prompt_id": identity(texts[0]), "looks": ["one"]}]
 
 
 def test_remembering_twice_changes_nothing(memory, tmp_path):

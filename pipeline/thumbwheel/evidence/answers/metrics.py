@@ -27,9 +27,10 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "repetition",
-        "how much of an answer repeats three words in a row, or the word before",
+        "how many answers repeat themselves: a fifth of their words or more end three that were "
+        "there before, or follow themselves",
         "lower",
-        "share of words",
+        "share of answers",
     ),
     Metric("cut_off", "how many answers ran into the longest length", "lower", "share of answers"),
     Metric("empty", "how many answers show nothing", "lower", "share of answers"),
@@ -104,7 +105,9 @@ METRICS: tuple[Metric, ...] = (
         "higher",
         "share of answers",
     ),
-    Metric("ood_repetition", "how much of such an answer repeats", "lower", "share of words"),
+    Metric(
+        "ood_repetition", "how many of such answers repeat themselves", "lower", "share of answers"
+    ),
     Metric("ood_refusals", "how many of such answers are refusals", "lower", "share of answers"),
     Metric(
         "ood_length", "how long answers to prompts unlike the app's are", "neither", "characters"

@@ -18,6 +18,7 @@ __all__ = ["copied_prompt", "empty", "junk", "repetition"]
 Array = npt.NDArray[np.float64]
 
 _REPEATED_WORDS = 3
+_MUCH = 0.2
 _COPIED_WORDS = 5
 _FEWEST_WORDS = 3
 
@@ -30,14 +31,16 @@ _BREAKS = {"\n", "\r", "\t"}
 
 
 def repetition(answers: Sequence[str]) -> Array:
-    """Return the share of an answer's words that only repeat.
+    """Return 1 where a fifth of an answer's words or more only repeat.
 
-    A word does where it ends three words that occurred before in the answer, or follows itself.
+    A word does where it ends three words that occurred before in the answer, or follows itself. So
+    an answer that says every sentence twice counts, and one that takes up a phrase does not.
     """
-    return np.array([_repetition(words_of(answer)) for answer in answers])
+    return np.array([_repeated(words_of(answer)) >= _MUCH for answer in answers], dtype=np.float64)
 
 
-def _repetition(words: list[str]) -> float:
+def _repeated(words: list[str]) -> float:
+    """Return the share of words that only repeat."""
     seen: set[Gram] = set()
     repeated = [
         word == before and word[0].isalnum()

@@ -2,7 +2,7 @@
 
 import math
 
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 __all__ = ["clusters_needed", "power", "smallest_gain"]
 
@@ -71,6 +71,6 @@ def _chance(gain: float, n_clusters: int, sd: float, level: float) -> float:
         return float(gain > 0)
     shift = gain * math.sqrt(n_clusters) / sd
     bar = -float(special.stdtrit(n_clusters - 1, level))
-    found = float(stats.nct.sf(bar, n_clusters - 1, shift))
-    # scipy's series gives up far out, where the normal distribution is as good.
+    found = 1 - float(special.nctdtr(n_clusters - 1, shift, bar))
+    # The series gives up far out, where the normal distribution is as good.
     return found if math.isfinite(found) else float(special.ndtr(shift - bar))

@@ -158,20 +158,21 @@ def test_unlikely_answers_are_told_by_the_sets_own_median():
 
 
 @pytest.mark.parametrize(
-    ("text", "share"),
+    ("text", "repeats"),
     [
         ("", 0),
         ("The cat sat on the mat, and the dog lay on the rug.", 0),
-        ("It is Paris. It is Paris.", 2 / 8),
-        ("yes yes yes yes", 3 / 4),
-        ("ha" * 300, 19 / 20),
-        ("!" * 12, 9 / 12),
-        ("很" * 10, 9 / 10),
+        ("The capital of France is Paris. Paris became the capital of France early.", 0),
+        ("It is Paris. It is Paris.", 1),
+        ("yes yes yes yes", 1),
+        ("ha" * 300, 1),
+        ("!" * 12, 1),
+        ("很" * 10, 1),
     ],
 )
-def test_repetition(text, share):
+def test_repetition(text, repeats):
     """Loops of words, letters and marks count; what language repeats by itself does not."""
-    assert repetition([text]).tolist() == [share]
+    assert repetition([text]).tolist() == [repeats]
 
 
 @pytest.mark.parametrize(
