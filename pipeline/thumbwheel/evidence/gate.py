@@ -9,6 +9,7 @@ never passes.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from enum import Enum, auto
 
 from thumbwheel.config import GateConfig, Guard
 from thumbwheel.evidence.sealed import judge_by, plan_test, take_test, verdict_without_a_look
@@ -51,7 +52,10 @@ def decide(
         verdict = Verdict.NOT_ENOUGH_EVIDENCE
         why = "so it was not tested"
     elif not all(rule.passed for rule in guards):
-        verdict, why = Verdict.HARMFUL, "a guard refuses, so it was not tested"
+        standings = [_standing(report, guard)[0] for guard in config.guards]
+        harmful = report.collapsed or _Standing.BEYOND in standings
+        verdict = Verdict.HARMFUL if harmful else Verdict.NOT_ENOUGH_EVIDENCE
+        why = "a guard refuses, so it was not tested"
     else:
         return _tested(report, sealed, config, level, basis, guards)
     improvements = [
@@ -163,25 +167,42 @@ def check_guards(report: EvalReport, guards: Sequence[Guard]) -> list[RuleResult
     return [*(_guard(report, guard) for guard in guards), *_topics(report)]
 
 
+class _Standing(Enum):
+    """What is known of a guard's metric."""
+
+    WITHIN = auto()
+    UNSURE = auto()
+    BEYOND = auto()
+
+
 def _guard(report: EvalReport, guard: Guard) -> RuleResult:
-    metric = report.metrics.get(guard.metric)
     allowed = " or ".join(
         f"{verb} by more than {margin:.0%}" if guard.relative else f"{verb} by more than {margin:g}"
         for verb, margin in (("drop", guard.max_drop), ("rise", guard.max_rise))
         if margin is not None
     )
+    standing, seen = _standing(report, guard)
     rule = f"{guard.metric} does not {allowed}"
+    return RuleResult(rule, standing is _Standing.WITHIN, seen, guard.metric)
+
+
+def _standing(report: EvalReport, guard: Guard) -> tuple[_Standing, str]:
+    """Return where a metric stands to a guard's margin, and in words what was seen."""
+    metric = report.metrics.get(guard.metric)
     if metric is None:
-        return RuleResult(rule, False, _missing(report, guard.metric))
+        return _Standing.BEYOND, _missing(report, guard.metric)
     change = _change(metric, guard)
     if not _finite(metric) or change is None:
-        return RuleResult(rule, False, f"{guard.metric} is not a number")
+        return _Standing.BEYOND, f"{guard.metric} is not a number"
     numbers = _numbers(metric, report.confidence)
-    if guard.max_drop is not None and change.low < -guard.max_drop:
-        return RuleResult(rule, False, f"{numbers}: it may have dropped by more than allowed")
-    if guard.max_rise is not None and change.high > guard.max_rise:
-        return RuleResult(rule, False, f"{numbers}: it may have risen by more than allowed")
-    return RuleResult(rule, True, f"{numbers}: within the margin")
+    for verb, sign, margin in (("dropped", -1, guard.max_drop), ("risen", 1, guard.max_rise)):
+        if margin is None:
+            continue
+        if sign * change.value > margin:
+            return _Standing.BEYOND, f"{numbers}: it has {verb} by more than allowed"
+        if max(sign * change.low, sign * change.high) > margin:
+            return _Standing.UNSURE, f"{numbers}: it may have {verb} by more than allowed"
+    return _Standing.WITHIN, f"{numbers}: within the margin"
 
 
 def _change(metric: MetricReport, guard: Guard) -> Estimate | None:
@@ -203,6 +224,7 @@ def _topics(report: EvalReport) -> list[RuleResult]:
             "no topic collapses",
             not report.collapsed,
             "; ".join(report.collapsed) or f"none of {report.n_topics} topics did",
+            "topics",
         )
     ]
 

@@ -49,7 +49,7 @@ class Verdict(StrEnum):
     WORSE = "worse"
     NOT_ENOUGH_EVIDENCE = "not enough evidence"
     HARMFUL = "harmful"
-    """A guard saw that something other than the preference got worse, or may have."""
+    """A guard saw that something other than the preference got worse by more than its margin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,11 +241,21 @@ class Regression:
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """One rule of the gate: what it asked, what it saw, whether it passed."""
+    """One rule of the gate: what it asked, what it saw, whether it passed.
+
+    `guard` is the metric that a guard watches, `topics` for all of them by topic; None for other
+    rules, and in decisions of earlier versions.
+    """
 
     rule: str
     passed: bool
     reason: str
+    guard: str | None = None
+
+    @property
+    def is_held_guard(self) -> bool:
+        """Whether it is a guard that holds, of which a reader need not know more at first."""
+        return self.passed and self.guard is not None
 
 
 @dataclass(frozen=True, slots=True)

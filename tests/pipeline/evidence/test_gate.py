@@ -112,8 +112,13 @@ def test_of_the_held_out_prompts_only_the_verdict_is_told():
         ({"distinct_2": None}, Verdict.HARMFUL, "was not measured"),
         (
             {"distinct_2": metric("distinct_2", 0.8, 0.71, -0.13, -0.05)},
+            Verdict.NOT_ENOUGH_EVIDENCE,
+            "may have dropped by more",
+        ),
+        (
+            {"distinct_2": metric("distinct_2", 0.8, 0.69, -0.13, -0.09)},
             Verdict.HARMFUL,
-            "dropped by more",
+            "has dropped by more",
         ),
         (
             {"length": metric("length", 100, 130, 20, 40, Estimate(1.3, 1.2, 1.4, 100))},

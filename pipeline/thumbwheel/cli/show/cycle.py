@@ -18,9 +18,14 @@ def print_report(console: Console, report: CycleReport, options: str) -> None:
     _print_flow(console, report)
     _print_metrics(console, report)
     rules = make_table("The gate's rules", "", "rule", "what was seen")
+    holds, fails = "[green]✓[/]", "[red]✗[/]"
+    guards = [result.guard for result in report.decision.reasons if result.is_held_guard]
     for result in report.decision.reasons:
-        mark = "[green]✓[/]" if result.passed else "[red]✗[/]"
-        rules.add_row(mark, escape(result.rule), escape(result.reason))
+        if not result.is_held_guard:
+            mark = holds if result.passed else fails
+            rules.add_row(mark, escape(result.rule), escape(result.reason))
+    if guards:
+        rules.add_row(holds, f"{len(guards)} guards", escape(", ".join(map(str, guards))))
     console.print(rules)
     champion = champion_name(report.champion_before)
     if report.outcome == "promoted":
@@ -122,6 +127,8 @@ def _print_flow(console: Console, report: CycleReport) -> None:
 
 
 def _print_metrics(console: Console, report: CycleReport) -> None:
+    """Print what was measured, without what guards found to be within its margin."""
+    held = {result.guard for result in report.decision.reasons if result.is_held_guard}
     has_champion = report.champion_before is not None
     interval = f"{report.evaluation.confidence:.0%} interval"
     table = make_table(
@@ -136,6 +143,8 @@ def _print_metrics(console: Console, report: CycleReport) -> None:
         ],
     )
     for metric in report.evaluation.metrics.values():
+        if metric.name in held:
+            continue
         base = metric.base or metric.champion
         shown = [base, *([metric.champion] if has_champion else []), metric.candidate]
         change = metric.difference
