@@ -68,13 +68,14 @@ def command_lines() -> list[list[str]]:
 
 
 def test_the_configuration_is_valid():
-    """The page's sections are accepted, the line that is commented out too."""
+    """The page's sections are accepted, the lines that are commented out too."""
     (block,) = blocks("toml", PAGE)
-    settings = tomllib.loads(block.replace("# url", "url"))
+    settings = tomllib.loads(block.replace("# url", "url").replace("# names", "names"))
     config = Config.model_validate(tomllib.loads(CONFIG) | settings)
     assert config.serve.url == "http://thumbwheel.internal:8765"
     unset = Config.model_validate(tomllib.loads(CONFIG) | {"serve": {}}).serve
-    assert config.serve.model_dump(exclude={"url"}) == unset.model_dump(exclude={"url"})
+    examples = {"url", "names"}
+    assert config.serve.model_dump(exclude=examples) == unset.model_dump(exclude=examples)
 
 
 def test_every_command_can_be_typed():

@@ -2,13 +2,17 @@
 
 import json
 import re
+import socket
 import stat
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 from serving import serving, wait_until
 
 from projects import configuration
+
+JSON = "application/json"
 
 SECRET = "a secret that is in an answer"
 
@@ -90,10 +94,10 @@ def test_what_comes_while_it_runs_is_stored(served):
 def test_the_token_is_needed_and_private(served):
     """Without it nothing but the probes answers; the note that holds it is the user's alone."""
     with serving(served / "thumbwheel.toml", served / "home") as owner:
-        schema = requests.get(owner.url + "/openapi.json", timeout=10).json()
+        paths = owner.get("/openapi.json").json()["paths"] | {"/openapi.json": ["get"]}
         probes = {"/livez", "/readyz"}
-        assert probes < schema["paths"].keys()
-        for path, methods in schema["paths"].items():
+        assert probes < paths.keys()
+        for path, methods in paths.items():
             url = owner.url + path.replace("{letter_id}", "1")
             for method in methods:
                 for token in ("", "Bearer wrong", "Bearer é", f"Basic {owner.token}"):
@@ -101,8 +105,32 @@ def test_the_token_is_needed_and_private(served):
                         method, url, headers={"Authorization": token.encode()}, timeout=10
                     )
                     assert answered.status_code == (200 if path in probes else 401), path
+                foreign = owner.request(method, path, headers={"Host": "evil.example"})
+                assert foreign.status_code == 400, path
         mode = (served / "home" / "serve.json").stat().st_mode
         assert stat.S_IMODE(mode) == 0o600
+
+
+def test_bodies_are_bounded_and_strangers_have_none(served):
+    """No byte of a body is waited for without the token, and none beyond the limit with it."""
+    with serving(served / "thumbwheel.toml", served / "home") as owner:
+        address = urlsplit(owner.url)
+        start = "POST /v1/query HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+        for head in (
+            f"{start}100\r\n",
+            f"{start}{10**15}\r\nAuthorization: Bearer {owner.token}\r\n",
+        ):
+            with socket.create_connection((address.hostname, address.port), 10) as connection:
+                connection.sendall(f"{head}\r\n".encode())
+                answer = connection.recv(100)
+            assert answer.split()[1] in {b"401", b"413"}, answer
+        endless = (b"x" * 2**16 for _ in range(100))
+        refused = owner.request("POST", "/v1/query", data=endless, headers={"Content-Type": JSON})
+        assert refused.status_code == 413
+        nested = owner.request(
+            "POST", "/v1/query", data=b"[" * 10**6, headers={"Content-Type": JSON}
+        )
+        assert (nested.status_code, "JSON" in nested.json()["error"]) == (400, True)
 
 
 def test_a_token_from_the_environment_and_an_owner_elsewhere(served, tmp_path, thumbwheel):

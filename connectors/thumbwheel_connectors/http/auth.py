@@ -11,13 +11,13 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from thumbwheel.errors import SourceError
+from thumbwheel.process.web import LOOPBACK_NAMES
 
 __all__ = ["Gatekeeper", "read_keys", "read_webhooks"]
 
 _MIN_KEY_CHARACTERS = 16
 _MIN_SECRET_BYTES = 24
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - what secrets begin with
-_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 class Gatekeeper:
@@ -92,7 +92,7 @@ class Gatekeeper:
 def _admit_anonymous(headers: Headers) -> str:
     # A web page whose own name was made to point to this machine must not get in by its visitor.
     name = headers.get("host", "").lower()
-    if name.rpartition(":")[0] not in _LOOPBACK_NAMES and name not in _LOOPBACK_NAMES:
+    if name.rpartition(":")[0] not in LOOPBACK_NAMES and name not in LOOPBACK_NAMES:
         raise _unauthorized("without keys, only requests to 127.0.0.1 or localhost are let in")
     return "anonymous"
 

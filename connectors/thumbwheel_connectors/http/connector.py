@@ -1,6 +1,5 @@
 """Events that others send over HTTP: webhooks, or an application's own requests."""
 
-import ipaddress
 from collections.abc import Callable, Sequence
 from typing import Annotated, Self
 
@@ -9,6 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from thumbwheel.config import ConfigPath
 from thumbwheel.errors import SourceError
+from thumbwheel.process.web import is_loopback
 from thumbwheel.types import EventLog, Receiver
 from thumbwheel_connectors.http.erasure import erase_lines
 from thumbwheel_connectors.http.log import SegmentLog, parse_cursor
@@ -63,7 +63,7 @@ class HttpConnector:
                     "`allow_anonymous` lets everybody in: leave it out, or `keys_env` and "
                     "`webhook_secrets_env`"
                 )
-            if not _is_loopback(self.host):
+            if not is_loopback(self.host):
                 raise ValueError(
                     "`allow_anonymous` needs a `host` that only this machine reaches: 127.0.0.1"
                 )
@@ -119,10 +119,3 @@ class HttpConnector:
             max_body_bytes=self.max_body_bytes,
             rate_limit=self.rate_limit,
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

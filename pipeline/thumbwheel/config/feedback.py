@@ -63,11 +63,11 @@ class VotesConfig(Section):
         burst_seconds: See `burst_votes`.
     """
 
-    half_life_days: Annotated[float, Field(gt=0)] | None = None
+    half_life_days: Annotated[float, Field(gt=0, le=1e6)] | None = None
     max_rater_share: Annotated[float, Field(gt=0, le=1)] = 0.01
     quarantine_constant: bool = True
-    burst_votes: Annotated[int, Field(ge=2)] | None = 20
-    burst_seconds: Annotated[float, Field(gt=0)] = 60.0
+    burst_votes: Annotated[int, Field(ge=2, le=1_000_000_000)] | None = 20
+    burst_seconds: Annotated[float, Field(gt=0, le=1e9)] = 60.0
 
 
 class VotePolicy(Section):
@@ -198,11 +198,14 @@ class ServeConfig(Section):
     """The process that holds the store while it reads the sources, and who asks it.
 
     It listens on `host` and `port`. Who runs elsewhere finds it at `url`; on the same machine it is
-    found by itself. Both sides take the bearer token from the environment variable `token_env`;
-    without one, a token is made that only the same user on the same machine can read.
+    found by itself. Where only this machine reaches `host`, a request must name it so, or by the
+    name in `url` or one of `names`, which a proxy in front may hand on. Both sides take the bearer
+    token from the environment variable `token_env`; without one, a token is made that only the same
+    user on the same machine can read.
     """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, lt=1 << 16)] = 8765
     url: Annotated[str, Field(pattern=r"^https?://[^/\s]+/?$")] | None = None
+    names: list[str] = []
     token_env: str = "THUMBWHEEL_TOKEN"  # noqa: S105 - a name, not a secret

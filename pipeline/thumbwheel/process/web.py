@@ -1,5 +1,6 @@
 """An ASGI application served in a thread of this process."""
 
+import ipaddress
 import logging
 import socket
 import threading
@@ -7,7 +8,18 @@ from typing import Any
 
 from thumbwheel.errors import SourceError
 
-__all__ = ["BackgroundServer"]
+__all__ = ["LOOPBACK_NAMES", "BackgroundServer", "is_loopback"]
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+"""What a machine calls itself in the header `Host`."""
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class BackgroundServer:

@@ -1,27 +1,32 @@
 """What others ask the store's owner over HTTP. Everything but the probes needs the bearer token."""
 
-import hmac
 import tarfile
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import fastapi
 import pyarrow as pa
-from fastapi import Body, Depends, FastAPI, HTTPException, Query, Request
+from annotated_types import Ge, Lt
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import BaseModel, Json, TypeAdapter, create_model
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
+from pydantic_core import from_json
 from starlette.background import BackgroundTask
-from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from thumbwheel.config import VotePolicy
-from thumbwheel.errors import DataError, InputError, ThumbwheelError
+from thumbwheel.errors import InputError, ThumbwheelError
+from thumbwheel.serve.door import Door
 from thumbwheel.store import (
-    FATES,
     Accounts,
     ReplayCounts,
     Snapshot,
@@ -29,10 +34,14 @@ from thumbwheel.store import (
     Store,
     StoredDeadLetter,
 )
+from thumbwheel.store.fate_groups import ungroup_fates
 from thumbwheel.store.operations import OPERATIONS, Operation
-from thumbwheel.store.remote import ARROW_STREAM, arrow_bytes
+from thumbwheel.store.remote import ARROW_STREAM, AccountsRequest, arrow_bytes
 
 __all__ = ["Owner", "make_api"]
+
+# Of an account, 32 characters for each rated completion: some seven million of them.
+_LARGEST = {"/v1/accounts": 256 * 1024 * 1024, "/v1/production/prompts": 16 * 1024 * 1024}
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,9 @@ class Owner:
     metrics_page: Callable[[], bytes]
 
 
+LetterId = Annotated[int, Ge(0), Lt(1 << 63)]
+
+
 class ReplayRequest(BaseModel):
     """Which source's dead letters to read again; null is all."""
 
@@ -61,25 +73,22 @@ class Probe(BaseModel):
     reason: str | None = None
 
 
-def make_api(owner: Owner) -> FastAPI:
-    """Return the application; its schema is at `/openapi.json`."""
-    bearer = HTTPBearer(auto_error=False)
+def make_api(owner: Owner, hosts: Sequence[str] = ("*",)) -> FastAPI:
+    """Return the application; its schema is at `/openapi.json`.
 
-    def authorized(
-        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
-    ) -> None:
-        given = credentials.credentials if credentials is not None else ""
-        if not hmac.compare_digest(given.encode(), owner.token.encode()):
-            raise HTTPException(
-                401, "a bearer token is needed", headers={"WWW-Authenticate": "Bearer"}
-            )
-
+    Args:
+        owner: Who answers.
+        hosts: The names under which it is asked; others are refused. `*` stands for all.
+    """
     # The pages that FastAPI makes of the schema load scripts from elsewhere.
     api = FastAPI(title="Thumbwheel", docs_url=None, redoc_url=None)
-    secured = [Depends(authorized)]
+    api.router.route_class = _StrictRoute
+    api.add_middleware(Door, token=owner.token, largest=_LARGEST)
+    api.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
+    secured = [Depends(HTTPBearer(auto_error=False))]  # for the schema; the door has looked
 
-    @api.exception_handler(StarletteHTTPException)
-    def refused(request: Request, error: StarletteHTTPException) -> JSONResponse:
+    @api.exception_handler(HTTPException)
+    def refused(request: Request, error: HTTPException) -> JSONResponse:
         return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
     @api.exception_handler(RequestValidationError)
@@ -92,13 +101,14 @@ def make_api(owner: Owner) -> FastAPI:
     def failed(request: Request, error: ThumbwheelError) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 400 if isinstance(error, InputError) else 503)
 
+    # They need no thread: those may all be at work.
     @api.get("/livez")
-    def livez() -> Probe:
+    async def livez() -> Probe:
         """Tell that the process is alive."""
         return Probe(status="ok")
 
     @api.get("/readyz")
-    def readyz(response: Response) -> Probe:
+    async def readyz(response: Response) -> Probe:
         """Tell whether events are being stored; 503 and the reason when not."""
         reason = owner.unready()
         if reason is None:
@@ -127,12 +137,12 @@ def make_api(owner: Owner) -> FastAPI:
         )
 
     @api.get("/v1/dead-letters/{letter_id}", dependencies=secured)
-    def dead_letter(letter_id: int) -> StoredDeadLetter:
+    def dead_letter(letter_id: LetterId) -> StoredDeadLetter:
         """Return one dead letter."""
         return owner.store.dead_letter(letter_id)[0]
 
     @api.get("/v1/dead-letters/{letter_id}/raw", dependencies=secured, response_class=Response)
-    def raw(letter_id: int) -> Response:
+    def raw(letter_id: LetterId) -> Response:
         """Return a dead letter's bytes."""
         content = owner.store.dead_letter(letter_id)[1]
         return Response(content, media_type="application/octet-stream")
@@ -142,19 +152,19 @@ def make_api(owner: Owner) -> FastAPI:
         """Read dead letters again."""
         return owner.replay(request.source)
 
-    @api.post("/v1/accounts", dependencies=secured)
-    def accounts(
-        fates: Annotated[bytes, Body(media_type=ARROW_STREAM)],
-        policy: Annotated[Json[VotePolicy], Query()],
-    ) -> Accounts:
-        """Count everything that was received; the fates of rated completions come as Arrow."""
+    @api.post(
+        "/v1/accounts", dependencies=secured, openapi_extra={"requestBody": _schema_of_accounts()}
+    )
+    async def accounts(request: Request) -> Accounts:
+        """Count everything that was received, by the fates of rated completions."""
+        # Read straight into values: as objects of any kind the same bytes may be ten times as much.
+        body = await request.body()
         try:
-            table = pa.ipc.open_stream(fates).read_all().select(FATES.names).cast(FATES)
-        except (pa.ArrowException, KeyError) as error:
-            raise DataError(
-                f"the body must be an Arrow stream of completion_id, fate and detail: {error}"
-            ) from error
-        return owner.store.accounts(table, policy)
+            asked = await run_in_threadpool(_ACCOUNTS.validate_json, body)
+        except ValidationError as error:
+            raise RequestValidationError(error.errors(include_url=False)) from error
+        fates = await run_in_threadpool(ungroup_fates, asked.fates)
+        return await run_in_threadpool(owner.store.accounts, fates, asked.policy)
 
     @api.post("/v1/snapshot", dependencies=secured, response_class=FileResponse)
     def snapshot(policy: VotePolicy) -> FileResponse:
@@ -180,6 +190,36 @@ def make_api(owner: Owner) -> FastAPI:
         )
 
     return api
+
+
+class _StrictRequest(Request):
+    async def json(self) -> Any:
+        """Return the body's value; what is no text, no number or nested without end is refused."""
+        try:
+            return from_json(await self.body(), allow_inf_nan=False)
+        except ValueError as error:
+            raise fastapi.HTTPException(400, f"the body is not JSON: {error}") from error
+
+
+class _StrictRoute(APIRoute):
+    """Reads bodies as `_StrictRequest` does."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def strictly(request: Request) -> Response:
+            return await handle(_StrictRequest(request.scope, request.receive))
+
+        return strictly
+
+
+_ACCOUNTS = TypeAdapter(AccountsRequest)
+
+
+def _schema_of_accounts() -> dict[str, Any]:
+    schema = _ACCOUNTS.json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
 def _endpoint(operation: Operation, do: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,18 +11,19 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from urllib.parse import urlsplit
 
 import pydantic_core
 import structlog
 
-from thumbwheel.config import Config
+from thumbwheel.config import Config, ServeConfig
 from thumbwheel.errors import DamagedStoreError, DiskFullError, ThumbwheelError
 from thumbwheel.events.parallel import Parsing
 from thumbwheel.ingest import SourcePipeline, expire_parked, replay_dead_letters
 from thumbwheel.plugin.host import Plugins
 from thumbwheel.process.durable import write_bytes
 from thumbwheel.process.locks import only_one
-from thumbwheel.process.web import BackgroundServer
+from thumbwheel.process.web import LOOPBACK_NAMES, BackgroundServer, is_loopback
 from thumbwheel.serve.api import Owner, make_api
 from thumbwheel.serve.metrics import Metrics
 from thumbwheel.serve.sources import SourceThread
@@ -109,9 +110,8 @@ class _Service:
                 metrics_page=metrics.page,
             )
             listening = self._config.serve
-            server = BackgroundServer(
-                make_api(owner), listening.host, listening.port, _ANSWER_SECONDS
-            )
+            api = make_api(owner, _names(listening))
+            server = BackgroundServer(api, listening.host, listening.port, _ANSWER_SECONDS)
             stack.callback(server.close)
             stack.callback(self._stop_sources)
             for source in self._sources:
@@ -174,6 +174,18 @@ class _Service:
         """A source that is down is no reason to send nothing to the others."""
         full = (state.error for state in self._states() if state.state is SourceStatus.DISK_FULL)
         return next(full, None)
+
+
+def _names(listening: ServeConfig) -> list[str]:
+    """Return the names under which the process is asked; `*` stands for all.
+
+    A web page whose own name was made to point to this machine must not reach it by its visitor.
+    """
+    if not is_loopback(listening.host):
+        return ["*"]
+    url = urlsplit(listening.url or "").hostname
+    own = f"[{listening.host}]" if ":" in listening.host else listening.host
+    return [*LOOPBACK_NAMES, own, *listening.names, *([url] if url else [])]
 
 
 @contextmanager

@@ -139,7 +139,9 @@ class OpenedStore(Protocol):
         ...
 
     @_served("POST", "/v1/production/pool")
-    def prompt_pool(self, policy: VotePolicy, size: Annotated[int, Ge(1)]) -> Mapping[str, str]:
+    def prompt_pool(
+        self, policy: VotePolicy, size: Annotated[int, Ge(1), Le(1_000_000)]
+    ) -> Mapping[str, str]:
         """Return prompts of users drawn at random: the end of each one's text, by prompt_id."""
         ...
 

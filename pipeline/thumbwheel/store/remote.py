@@ -8,7 +8,7 @@ know which it is.
 import json
 import os
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,17 +16,26 @@ from typing import TYPE_CHECKING, Any, Never, TypeVar, cast
 
 import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from thumbwheel.config import Config, VotePolicy
 from thumbwheel.errors import BusyError, ConfigError, DataError, UnavailableError
 from thumbwheel.process.durable import replacing
 from thumbwheel.store import Accounts, ReplayCounts, Snapshot, Store, StoredDeadLetter
+from thumbwheel.store.fate_groups import FateGroup, group_fates
 from thumbwheel.store.operations import OPERATIONS, OpenedStore, Operation
 
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["ARROW_STREAM", "OwnerNote", "RemoteStore", "arrow_bytes", "open_store"]
+__all__ = [
+    "ARROW_STREAM",
+    "AccountsRequest",
+    "OwnerNote",
+    "RemoteStore",
+    "arrow_bytes",
+    "open_store",
+]
 
 ARROW_STREAM = "application/vnd.apache.arrow.stream"
 
@@ -43,6 +52,14 @@ class OwnerNote:
     url: str
     token: str
     pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountsRequest:
+    """What `/v1/accounts` is asked, as JSON."""
+
+    fates: Sequence[FateGroup]
+    policy: VotePolicy
 
 
 @contextmanager
@@ -141,9 +158,8 @@ class RemoteStore:
             "POST",
             "/v1/accounts",
             Accounts,
-            params={"policy": policy.model_dump_json()},
-            data=arrow_bytes(fates),
-            headers={"Content-Type": ARROW_STREAM},
+            data=to_json(AccountsRequest(group_fates(fates), policy)),
+            headers={"Content-Type": "application/json"},
         )
 
     def snapshot(self, path: Path, policy: VotePolicy) -> Snapshot:

@@ -7,12 +7,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from storing import NOW, append, event, vote
 
 from thumbwheel.config import VotePolicy
-from thumbwheel.errors import DataError
 from thumbwheel.pairs.yields import yield_report
 from thumbwheel.process.web import BackgroundServer
 from thumbwheel.serve.api import Owner, make_api
@@ -219,7 +219,7 @@ def test_corrections_may_decide_nothing(store, tmp_path):
 
 @pytest.mark.slow
 def test_an_owner_tells_the_same_over_http(store, tmp_path):
-    """A served store tells accounts and states as the file does, and refuses what is no Arrow."""
+    """A served store tells accounts and states as the file does, and refuses what is no fate."""
     answer = event(event_id="a/b ?", generation_id="g", rater_id="r", score=1)
     append(store, answer, vote(event_id="v", generation_id="g", rater_id="r", score=-1))
     _, fates = fates_of(store, tmp_path)
@@ -232,8 +232,11 @@ def test_an_owner_tells_the_same_over_http(store, tmp_path):
             for event_id in ("a/b ?", "v", "unknown"):
                 told = remote.event_state(event_id, POLICY)
                 assert told == store.event_state(event_id, POLICY)
-            with pytest.raises(DataError, match="must be an Arrow stream"):
-                remote.accounts(pa.table({"completion_id": ["c"]}), POLICY)
+            url, headers = server.url + "/v1/accounts", {"Authorization": "Bearer secret"}
+            for fates, named in (([{"fate": "lost"}], "fates.0.fate"), (None, "fates")):
+                body = {"fates": fates, "policy": {}}
+                refused = requests.post(url, json=body, headers=headers, timeout=10)
+                assert (refused.status_code, named in refused.json()["error"]) == (422, True)
     finally:
         server.close()
 
