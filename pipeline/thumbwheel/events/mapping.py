@@ -16,14 +16,14 @@ from typing import Any, Literal, Protocol, Self
 from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
-from thumbwheel.events import MalformedRecordError
+from thumbwheel.events import MalformedRecordError, invalid_field
+from thumbwheel.events.messages import as_messages, exchanges
+from thumbwheel.events.paths import Key, KeyPath, find
+from thumbwheel.events.rules import Rating, rating_key
 from thumbwheel.types import Message
 from thumbwheel.types.fates import Fault
 
 __all__ = ["KeyMapping", "Rating", "RatingOptions", "RecordMapping", "Scale", "find"]
-
-Rating = str | int | float | bool
-"""What a configuration may list as a rating."""
 
 
 class RecordMapping(Protocol):
@@ -105,12 +105,12 @@ class RatingOptions:
         votes: dict[tuple[bool, object], float | None] = {}
         for ratings, vote in ((self.withdrawn, None), (self.down, -1.0), (self.up, 1.0)):
             for rating in ratings:
-                votes[_rating_key(rating)] = vote
+                votes[rating_key(rating)] = vote
         return votes
 
     def _score(self, rating: object) -> float | None:
         """Return the vote, in [-1, 1], or None when it takes an earlier one back."""
-        key = _rating_key(rating)
+        key = rating_key(rating)
         if key in self._votes and not (self.scale and _is_number(rating)):
             return self._votes[key]
         number = _to_number(rating)
@@ -118,8 +118,8 @@ class RatingOptions:
             return self.scale.score(number)
         if isinstance(rating, str):
             spelt = {"true": True, "false": False}.get(rating.strip().casefold(), number)
-            if spelt is not None and _rating_key(spelt) in self._votes:
-                return self._votes[_rating_key(spelt)]
+            if spelt is not None and rating_key(spelt) in self._votes:
+                return self._votes[rating_key(spelt)]
         if self.scale:
             return self.scale.score(rating)
         raise MalformedRecordError(
@@ -133,8 +133,13 @@ class RatingOptions:
 class KeyMapping(RatingOptions):
     """Which key of a record holds what; a dot reaches into objects, and numbers into lists.
 
+    Of a list of keys, the first that holds something counts.
+
     Args:
-        prompt: The key of the prompt: text, or a list of messages.
+        prompt: The key of the prompt: text, or a list of messages, which may be text itself.
+        system: The key of a system text, which comes before the prompt.
+        history: The key of what was said before the prompt: messages, or pairs of question and
+            answer.
         completion: The key of the model's answer.
         rating: The key of the vote.
         rater: The key of who voted.
@@ -154,17 +159,19 @@ class KeyMapping(RatingOptions):
             messages; a marker counts at the beginning of a line.
     """
 
-    prompt: str = "prompt"
-    completion: str = "completion"
-    rating: str = "rating"
-    rater: str | None = None
-    event_id: str | None = None
-    generation_id: str | None = None
-    model_version: str | None = None
-    comment: str | None = None
-    correction: str | None = None
-    comparison_id: str | None = None
-    occurred_at: str | None = None
+    prompt: Key = "prompt"
+    system: Key | None = None
+    history: Key | None = None
+    completion: Key = "completion"
+    rating: Key = "rating"
+    rater: Key | None = None
+    event_id: Key | None = None
+    generation_id: Key | None = None
+    model_version: Key | None = None
+    comment: Key | None = None
+    correction: Key | None = None
+    comparison_id: Key | None = None
+    occurred_at: Key | None = None
     anonymous: frozenset[str] = frozenset({"", "anon", "anonymous"})
     turns: dict[str, Literal["system", "user", "assistant"]] = field(default_factory=dict)
 
@@ -174,20 +181,53 @@ class KeyMapping(RatingOptions):
         Raises:
             MalformedRecordError: The rating is none of those listed.
         """
-        event = {name: find(record, path) for name, path in self._paths.items()}
-        event |= self.vote(find(record, self._rating_path))
+        event = {name: path.find(record, record) for name, path in self._paths.items()}
+        event |= self.vote(self._rating_path.find(record, record))
         rater = event.get("rater_id")
         if isinstance(rater, str) and rater in self.anonymous:
             event["rater_id"] = None
-        prompt = event.get("prompt")
-        if self.turns and isinstance(prompt, str):
-            event["prompt"] = self._split_turns(prompt)
+        event["prompt"] = self._asked(event.get("prompt"))
+        if self.system is not None or self.history is not None:
+            self._put_before(event)
         return event
 
+    def _asked(self, prompt: object) -> object:
+        """Return a prompt as text or messages; what is neither as it is."""
+        if isinstance(prompt, str):
+            if self.turns:
+                return self._split_turns(prompt)
+            if prompt[:1] not in ("[", " ", "\n"):
+                return prompt
+        return as_messages(prompt) or prompt
+
+    def _put_before(self, event: dict[str, Any]) -> None:
+        """Put the system text and the history of an event before its prompt."""
+        system, history, prompt = (
+            event.pop("system", None),
+            event.pop("history", None),
+            event["prompt"],
+        )
+        if prompt is None:
+            return
+        before: list[dict[str, Any]] = []
+        if system is not None:
+            before.append({"role": "system", "content": system})
+        if history is not None:
+            said = exchanges(history)
+            if said is None:
+                raise invalid_field("history", " holds neither messages nor pairs of texts")
+            before += said
+        asked = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        if before and isinstance(asked, list):
+            # A column often repeats what the messages begin with.
+            event["prompt"] = asked if asked[: len(before)] == before else before + asked
+
     @cached_property
-    def _paths(self) -> dict[str, tuple[str, ...]]:
+    def _paths(self) -> dict[str, KeyPath]:
         keys = {
             "prompt": self.prompt,
+            "system": self.system,
+            "history": self.history,
             "completion": self.completion,
             "rater_id": self.rater,
             "event_id": self.event_id,
@@ -198,11 +238,11 @@ class KeyMapping(RatingOptions):
             "comparison_id": self.comparison_id,
             "occurred_at": self.occurred_at,
         }
-        return {name: tuple(key.split(".")) for name, key in keys.items() if key is not None}
+        return {name: KeyPath.of(key) for name, key in keys.items() if key is not None}
 
     @cached_property
-    def _rating_path(self) -> tuple[str, ...]:
-        return tuple(self.rating.split("."))
+    def _rating_path(self) -> KeyPath:
+        return KeyPath.of(self.rating)
 
     @cached_property
     def _turn_pattern(self) -> re.Pattern[str]:
@@ -217,25 +257,6 @@ class KeyMapping(RatingOptions):
             if text.strip():
                 messages.append({"role": self.turns[marker], "content": text.strip()})
         return messages
-
-
-def find(record: object, path: tuple[str, ...]) -> Any:
-    """Return the value at the end of the path into objects and lists, or None."""
-    value = record
-    for key in path:
-        if isinstance(value, list) and key.isdecimal() and int(key) < len(value):
-            value = value[int(key)]
-        elif isinstance(value, Mapping):
-            value = value.get(key)
-        else:
-            return None
-    return value
-
-
-def _rating_key(rating: object) -> tuple[bool, object]:
-    if isinstance(rating, str):
-        return False, rating.strip().casefold()
-    return isinstance(rating, bool), rating if isinstance(rating, int | float) else str(rating)
 
 
 def _is_number(value: object) -> bool:

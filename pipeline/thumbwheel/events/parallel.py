@@ -105,8 +105,8 @@ class _Worker:
         """
         write_bytes(self._records, b"".join(raws))
         self._pipe.send((parser, [len(raw) for raw in raws]))
-        size, malformed, ignored = self._pipe.recv()
-        return ParsedBatch(read_table(self._table, size), malformed, ignored)
+        size, *rest = self._pipe.recv()
+        return ParsedBatch(read_table(self._table, size), *rest)
 
     def close(self) -> None:
         """End the process."""
@@ -127,7 +127,7 @@ def _work(pipe: Connection, records: Any, table: Any) -> None:
             return
         parsed = parser.parse_batch(_cut(read_bytes(records_fd, sum(lengths)), lengths))
         size = write_table(table_fd, parsed.events)
-        pipe.send((size, parsed.malformed, parsed.ignored))
+        pipe.send((size, parsed.malformed, parsed.ignored, parsed.notes))
 
 
 def _cut(joined: bytes, lengths: Sequence[int]) -> list[bytes]:

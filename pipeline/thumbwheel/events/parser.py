@@ -1,13 +1,15 @@
 """From raw records to a table of events: parse, map, validate, name by content."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pydantic_core
 
 from thumbwheel.events.rows import IDENTIFIED, Row, to_row, to_table
+from thumbwheel.events.rules import ReadingRules
 from thumbwheel.events.wire import MalformedRecordError, validate
 from thumbwheel.types.fates import Fault
 
@@ -17,6 +19,10 @@ __all__ = ["EventParser", "Malformed", "ParsedBatch"]
 _MAX_RECORD_BYTES = 8 << 20
 # A piece of an Arrow column cannot hold more than 2 GiB of text.
 _MAX_PIECE_BYTES = 256 << 20
+
+_NOT_TAKEN = "left out: `where` does not hold"
+
+_Mapping = Callable[[Mapping[str, Any]], dict[str, Any] | None]
 
 
 class Malformed(NamedTuple):
@@ -30,17 +36,26 @@ class Malformed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ParsedBatch:
-    """What became of a batch of records: each is an event, malformed or ignored.
+    """What became of a batch of records: events, and of each record at most one fault.
+
+    A record gives one event, or several where it is a conversation or a comparison.
 
     Attributes:
         events: `IDENTIFIED`, in the order of the records.
-        malformed: Each record that cannot be read.
-        ignored: How many records are no feedback, says the mapping.
+        malformed: Each record that cannot be read, or a part of it.
+        ignored: How many records, or parts of records, are no feedback, says the mapping.
+        notes: What is to be told of the records beside, and of how many it is so.
     """
 
     events: pa.Table
     malformed: Sequence[Malformed]
     ignored: int
+    notes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def received(self) -> int:
+        """How many things the batch held: each is an event, malformed or ignored."""
+        return len(self.events) + len(self.malformed) + self.ignored
 
 
 class EventParser:
@@ -48,12 +63,11 @@ class EventParser:
 
     Args:
         mapping: Puts a record into the event format; None for records that are in it already.
+        rules: Which records count, and how their chats are read.
     """
 
-    def __init__(
-        self, mapping: Callable[[Mapping[str, Any]], dict[str, Any] | None] | None = None
-    ) -> None:
-        self._mapping = mapping
+    def __init__(self, mapping: _Mapping | None = None, rules: ReadingRules | None = None) -> None:
+        self._mapping, self._rules = mapping, rules or ReadingRules()
 
     def parse_batch(self, raws: Sequence[bytes]) -> ParsedBatch:
         """Return the events of a batch, and what became of its other records.
@@ -63,60 +77,97 @@ class EventParser:
         tables: list[pa.Table] = []
         rows: list[Row] = []
         malformed: list[Malformed] = []
-        ignored = n_bytes = 0
+        tally = _Tally()
+        n_bytes = 0
         for index, raw in enumerate(raws):
             try:
-                row = self._parse(raw)
+                self._parse(raw, rows, tally)
             except MalformedRecordError as error:
                 malformed.append(Malformed(index, str(error), error.fault, error.field))
                 continue
-            if row is None:
-                ignored += 1
-                continue
-            rows.append(row)
             n_bytes += len(raw)
             if n_bytes > _MAX_PIECE_BYTES:
                 tables.append(to_table(rows))
                 rows, n_bytes = [], 0
         tables.append(to_table(rows))
-        return ParsedBatch(pa.concat_tables(tables), malformed, ignored)
+        return ParsedBatch(pa.concat_tables(tables), malformed, tally.ignored, tally.notes)
 
     def parse(self, raw: bytes) -> dict[str, Any] | None:
         """Return one event as a row of `IDENTIFIED`, or None when the mapping ignores it.
 
+        Of a record that gives several, the first.
+
         Raises:
             MalformedRecordError: The record cannot be read; the message says why.
         """
-        row = self._parse(raw)
-        if row is None:
+        rows: list[Row] = []
+        self._parse(raw, rows, _Tally())
+        if not rows:
             return None
-        event = dict(zip(IDENTIFIED.names, row, strict=True))
+        event = dict(zip(IDENTIFIED.names, rows[0], strict=True))
         if isinstance(event["prompt"], str):
             event["prompt"] = [{"role": "user", "content": event["prompt"]}]
         return event
 
-    def _parse(self, raw: bytes) -> Row | None:
+    def _parse(self, raw: bytes, rows: list[Row], tally: "_Tally") -> None:
+        """Add the rows of a record; where a part of it is malformed, raise behind the others."""
         if not raw:
             raise MalformedRecordError("the record is empty")
         if len(raw) > _MAX_RECORD_BYTES:
             raise MalformedRecordError(
                 f"the record has {len(raw):,} bytes; at most {_MAX_RECORD_BYTES:,} are read"
             )
-        if self._mapping is None:
-            return to_row(validate(raw), raw)
+        if self._mapping is None and not self._rules.where:
+            rows.append(to_row(validate(raw), raw, self._rules))
+            return
         try:
             record = pydantic_core.from_json(raw, allow_inf_nan=False)
         except ValueError as error:
             raise MalformedRecordError(f"not valid JSON: {error}", Fault.INVALID_JSON) from None
         if not isinstance(record, dict):
             raise MalformedRecordError("the record is not a JSON object")
+        if self._rules.where and not self._rules.take(record, record):
+            tally.leave_out(_NOT_TAKEN)
+            return
+        if self._mapping is None:
+            rows.append(to_row(validate(raw), raw, self._rules))
+            return
         try:
             event = self._mapping(record)
-            # Whatever a mapping made, such as half of a surrogate pair, is an event only as JSON.
-            return None if event is None else to_row(validate(pydantic_core.to_json(event)), raw)
         except MalformedRecordError:
             raise
         except Exception as error:
             # A mapping may be a stranger's; what it did not foresee must not stop the source.
-            what = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            raise MalformedRecordError(f"the mapping failed: {what:.200}") from error
+            raise _mapping_failed(error) from error
+        if event is None:
+            tally.ignored += 1
+        else:
+            rows.append(self._row(event, raw, tally))
+
+    def _row(self, event: dict[str, Any], raw: bytes, tally: "_Tally") -> Row:
+        try:
+            if note := event.pop("note", None):
+                tally.notes[note] += 1
+            # Whatever a mapping made, such as half of a surrogate pair, is an event only as JSON.
+            return to_row(validate(pydantic_core.to_json(event)), raw, self._rules)
+        except MalformedRecordError:
+            raise
+        except Exception as error:
+            raise _mapping_failed(error) from error
+
+
+class _Tally:
+    """Counts what is no row."""
+
+    def __init__(self) -> None:
+        self.ignored = 0
+        self.notes: Counter[str] = Counter()
+
+    def leave_out(self, why: str) -> None:
+        self.ignored += 1
+        self.notes[why] += 1
+
+
+def _mapping_failed(error: Exception) -> MalformedRecordError:
+    what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return MalformedRecordError(f"the mapping failed: {what:.200}")

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,9 @@ import pydantic_core
 
 from thumbwheel.events.chat import to_json
 from thumbwheel.events.identity import content_id, text_identity
+from thumbwheel.events.messages import Role, as_messages, ends_with, role_of
+from thumbwheel.events.reasoning import without_reasoning
+from thumbwheel.events.rules import ReadingRules
 from thumbwheel.events.wire import (
     MalformedRecordError,
     WireEvent,
@@ -17,9 +21,11 @@ from thumbwheel.events.wire import (
     WireTextPart,
     WireToolCall,
     invalid_field,
+    validate_messages,
 )
 from thumbwheel.tables import EVENTS, MESSAGES
 from thumbwheel.types import Message, Prompt
+from thumbwheel.types.fates import Fault
 
 __all__ = ["IDENTIFIED", "Row", "to_row", "to_table"]
 
@@ -38,25 +44,46 @@ without lists and dicts in them are nothing to the garbage collector.
 # Signed or not.
 _INTEGERS = range(-(2**63), 2**64)
 
+_PLAIN = ReadingRules()
+_LISTS = ("[", " ", "\n")
+_KNOWN = frozenset({"system", "user", "assistant", "tool"})
+# What may be quoted of a role: a word, and no text of users'.
+_WORD = re.compile(r"[A-Za-z_-]{1,20}")
 
-def to_row(event: WireEvent, raw: bytes) -> Row:
+
+def to_row(event: WireEvent, raw: bytes, rules: ReadingRules = _PLAIN) -> Row:
     """Return an event's row.
 
     Args:
         event: What the record holds.
         raw: The record; it names an event without an `event_id`.
+        rules: How its chats are read.
 
     Raises:
-        MalformedRecordError: The event says nothing, or half of it is missing.
+        MalformedRecordError: The event says nothing, half of it is missing, or its prompt cannot
+            be what the model was asked.
     """
-    prompt, completion = _prompt(event.get("prompt")), _text(event.get("completion"))
+    prompt, completion = _prompt(event.get("prompt"), rules), _text(event.get("completion"))
     generation_id, model_version = event.get("generation_id"), event.get("model_version")
     score, withdrawn = event.get("score"), event.get("withdrawn")
     comment, correction = event.get("comment"), event.get("correction")
     metadata = event.get("metadata")
+    if completion and rules.reasoning == "apart":
+        shown, reasoning = without_reasoning(completion)
+        if reasoning is not None:
+            if not shown:
+                raise MalformedRecordError(
+                    'the answer is nothing but hidden reasoning; `reasoning = "keep"` takes it '
+                    "as the answer",
+                    Fault.INVALID_FIELD,
+                    "completion",
+                )
+            completion, metadata = shown, {"reasoning": reasoning} | (metadata or {})
     is_vote = score is not None or bool(withdrawn)
     prompt_id = completion_id = None
     if prompt is not None and completion is not None:
+        if not rules.prefilled:
+            _refuse_answered(prompt, completion)
         prompt_id, completion_id = text_identity(prompt, completion)
         generation_id = generation_id or content_id(
             "generation", prompt_id, completion_id, model_version or ""
@@ -124,19 +151,43 @@ def _prompts(prompts: Sequence[Prompt | str | None]) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, values, MESSAGES)
 
 
-def _prompt(value: str | list[WireMessage] | None) -> Prompt | str | None:
-    if isinstance(value, list):
-        return [_message(index, message) for index, message in enumerate(value)]
-    return value
+def _prompt(value: str | list[WireMessage] | None, rules: ReadingRules) -> Prompt | str | None:
+    if isinstance(value, str):
+        if value[:1] not in _LISTS or (messages := as_messages(value, rules.known_roles)) is None:
+            return value
+        value = validate_messages(messages)
+    if value is None:
+        return None
+    return [_message(index, message, rules) for index, message in enumerate(value)]
+
+
+def _refuse_answered(prompt: Prompt | str, completion: str) -> None:
+    """Refuse a prompt that holds its answer: a column of whole conversations was taken for it."""
+    if isinstance(prompt, str):
+        last, is_answer = prompt, False
+    else:
+        last, is_answer = prompt[-1]["content"], prompt[-1]["role"] == "assistant"
+    if is_answer or ends_with(last, completion):
+        what = "a message of the assistant" if is_answer else "the very answer"
+        raise MalformedRecordError(
+            f"the prompt ends with {what}; name the key of what was asked, or allow the beginnings "
+            "of answers with `prefilled = true`",
+            Fault.INVALID_FIELD,
+            "prompt",
+        )
 
 
 def _text(value: str | list[WireTextPart] | None) -> str | None:
     return "".join(part["text"] for part in value) if isinstance(value, list) else value
 
 
-def _message(index: int, wire: WireMessage) -> Message:
-    content = _text(wire.get("content"))
-    message: Message = {"role": wire["role"], "content": content or ""}
+def _message(index: int, wire: WireMessage, rules: ReadingRules) -> Message:
+    content, role = _text(wire.get("content")), wire["role"]
+    if role not in _KNOWN:
+        role = _known_role(index, role, rules)
+    if role == "assistant" and content and rules.reasoning == "apart":
+        content, _ = without_reasoning(content)
+    message: Message = {"role": role, "content": content or ""}
     calls, answers, name = wire.get("tool_calls"), wire.get("tool_call_id"), wire.get("name")
     if content is None and not calls:
         raise invalid_field(f"prompt.{index}", " has neither content nor tool_calls")
@@ -150,6 +201,17 @@ def _message(index: int, wire: WireMessage) -> Message:
             extra["name"] = name
         message["extra"] = _json(f"prompt.{index}", extra)
     return message
+
+
+def _known_role(index: int, role: str, rules: ReadingRules) -> Role:
+    known = role_of(role, rules.known_roles)
+    if known is None:
+        shown = f" {role!r}" if _WORD.fullmatch(role) else ""
+        raise invalid_field(
+            f"prompt.{index}.role",
+            f"{shown} is neither system, user, assistant nor tool; say which with `roles`",
+        )
+    return known
 
 
 def _tool_call(index: int, call: WireToolCall) -> dict[str, Any]:

@@ -32,6 +32,7 @@ __all__ = [
     "WireToolCall",
     "invalid_field",
     "validate",
+    "validate_messages",
 ]
 
 _MAX_SECONDS = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
@@ -184,6 +185,7 @@ class WireEvent(TypedDict):
 
 # The adapter's own methods only pass their arguments on.
 _VALIDATOR = TypeAdapter(WireEvent).validator
+_MESSAGES_VALIDATOR = TypeAdapter(_Messages).validator
 _KINDS = (WireEvent, WireMessage, WireTextPart, WireToolCall, _WireFunction)
 _KEYS = {key for kind in _KINDS for key in kind.__annotations__}
 
@@ -201,12 +203,26 @@ def validate(raw: bytes) -> WireEvent:
     return event
 
 
-def _first_finding(error: ValidationError) -> MalformedRecordError:
+def validate_messages(messages: list[dict[str, Any]]) -> list[WireMessage]:
+    """Return the messages that a text held.
+
+    Raises:
+        MalformedRecordError: They are not in the event format.
+    """
+    try:
+        valid: list[WireMessage] = _MESSAGES_VALIDATOR.validate_python(messages)
+    except ValidationError as error:
+        raise _first_finding(error, "prompt") from None
+    return valid
+
+
+def _first_finding(error: ValidationError, within: str = "") -> MalformedRecordError:
     # What reached deepest is about the member of a union that fits best.
     item = max(error.errors(include_url=False), key=lambda item: len(item["loc"]))
     if item["type"] == "json_invalid":
         return MalformedRecordError(f"not valid JSON: {item['ctx']['error']}", Fault.INVALID_JSON)
-    where = ".".join(str(part) for part in item["loc"] if isinstance(part, int) or part in _KEYS)
+    loc = (within, *item["loc"]) if within else item["loc"]
+    where = ".".join(str(part) for part in loc if isinstance(part, int) or part in _KEYS)
     return invalid_field(where or "record", f": {item['msg']}, got {_shown(item['input'])}")
 
 

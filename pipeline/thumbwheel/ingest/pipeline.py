@@ -22,15 +22,18 @@ from opentelemetry import trace
 from thumbwheel.config import SourceConfig
 from thumbwheel.events import IDENTIFIED, EventParser, Malformed, ParsedBatch, text_identity
 from thumbwheel.events.parallel import Parsing
-from thumbwheel.plugin import load_connector, load_mapping
+from thumbwheel.plugin import load_connector, load_mapping, load_rules
 from thumbwheel.plugin.host import Plugins
 from thumbwheel.store import DeadLetter, Store
 from thumbwheel.tables import COUNTS_KEY, DEAD_LETTERS, EVENTS
 from thumbwheel.types import Batch, EventLog, Lag, SourceCounts
 
-__all__ = ["SourcePipeline", "StoredBatch", "parser_for", "process", "process_letters"]
+__all__ = ["SourcePipeline", "StoredBatch", "noted", "parser_for", "process", "process_letters"]
 
 _BATCHES_IN_FLIGHT = 6
+
+# Who counted, beside plugins.
+_MAPPING = "mapping"
 
 _Committed = tuple[SourceCounts, Sequence[Malformed]]
 
@@ -58,7 +61,7 @@ def parser_for(source: SourceConfig, base_dir: Path) -> EventParser:
     Raises:
         ConfigError: Its mapping is unknown or an option of it is wrong.
     """
-    return EventParser(load_mapping(source, base_dir))
+    return EventParser(load_mapping(source, base_dir), load_rules(source, base_dir))
 
 
 class SourcePipeline:
@@ -160,12 +163,17 @@ class SourcePipeline:
                 self.name,
                 processed.events,
                 process_letters(letters, self._plugins),
-                plugin_counts=processed.counts,
+                plugin_counts={**processed.counts, **noted(parsed)},
                 cursor=batch.cursor,
-                received=len(batch.records),
+                received=parsed.received,
                 now=datetime.now(UTC),
             )
         return counts, parsed.malformed
+
+
+def noted(parsed: ParsedBatch) -> Mapping[str, Mapping[str, int]]:
+    """Return what the mapping has to tell of a batch, counted as plugins count."""
+    return {_MAPPING: parsed.notes} if parsed.notes else {}
 
 
 class _Commits:

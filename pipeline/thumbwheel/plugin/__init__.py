@@ -13,6 +13,7 @@ from thumbwheel.plugin.loading import (
     installed,
     load_connector,
     load_mapping,
+    load_rules,
     needed_extra,
     option_infos,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "installed",
     "load_connector",
     "load_mapping",
+    "load_rules",
     "needed_extra",
     "option_infos",
 ]

@@ -18,11 +18,13 @@ from pydantic.dataclasses import is_pydantic_dataclass
 from thumbwheel.config import SourceConfig, describe_errors
 from thumbwheel.errors import ConfigError, InputError, PluginError
 from thumbwheel.events.mapping import RecordMapping
+from thumbwheel.events.rules import ReadingRules
 from thumbwheel.process.extras import require
 from thumbwheel.types import Connector
 
 __all__ = [
     "CONNECTORS_GROUP",
+    "EVENTS",
     "MAPPINGS_GROUP",
     "PLUGINS_GROUP",
     "OptionInfo",
@@ -31,6 +33,7 @@ __all__ = [
     "installed",
     "load_connector",
     "load_mapping",
+    "load_rules",
     "needed_extra",
     "option_infos",
 ]
@@ -38,6 +41,11 @@ __all__ = [
 PLUGINS_GROUP = "thumbwheel.plugins"
 CONNECTORS_GROUP = "thumbwheel.connectors"
 MAPPINGS_GROUP = "thumbwheel.mappings"
+
+EVENTS = "events"
+"""The name of the mapping that is none: records are in Thumbwheel's own format."""
+
+_RULES = tuple(field.name for field in dataclasses.fields(ReadingRules))
 
 _MODULE = re.compile(r"\b(?:pathlib|typing|thumbwheel\w*(?:\.\w+)*)\.(?=\w)")
 
@@ -80,10 +88,10 @@ def load_mapping(source: SourceConfig, base_dir: Path) -> RecordMapping | None:
     Raises:
         ConfigError: The mapping is unknown or an option is wrong.
     """
-    if source.mapping is None:
-        return None
-    options = {"use": source.mapping} if isinstance(source.mapping, str) else source.mapping
+    options = _mapping_options(source)
     name = options.get("use", "keys")
+    if source.mapping is None or name == EVENTS:
+        return None
     points = installed(MAPPINGS_GROUP)
     if not isinstance(name, str):
         raise ConfigError(f"source {source.name!r}: a mapping's `use` is a name, got {name!r:.80}")
@@ -93,9 +101,42 @@ def load_mapping(source: SourceConfig, base_dir: Path) -> RecordMapping | None:
             f"installed: {', '.join(points)}"
         )
     who = f"source {source.name!r}, mapping {name!r}"
-    options = {key: value for key, value in options.items() if key != "use"}
-    mapping: RecordMapping = configure(points[name].load(), options, who, base_dir, ConfigError)
+    cls = points[name].load()
+    names = _names(cls)
+    own = {
+        key: value
+        for key, value in options.items()
+        if key in names or (key not in _RULES and key != "use")
+    }
+    mapping: RecordMapping = configure(cls, own, who, base_dir, ConfigError, also=_RULES)
     return mapping
+
+
+def load_rules(source: SourceConfig, base_dir: Path) -> ReadingRules:
+    """Return the options that every mapping has, as a source sets them.
+
+    Raises:
+        ConfigError: One of them is wrong.
+    """
+    options = _mapping_options(source)
+    name = options.get("use", "keys")
+    who = f"source {source.name!r}, mapping {name!r}"
+    shared = {key: value for key, value in options.items() if key in _RULES or name == EVENTS}
+    shared.pop("use", None)
+    rules: ReadingRules = configure(ReadingRules, shared, who, base_dir, ConfigError)
+    return rules
+
+
+def _mapping_options(source: SourceConfig) -> Mapping[str, Any]:
+    if source.mapping is None:
+        return {}
+    return {"use": source.mapping} if isinstance(source.mapping, str) else source.mapping
+
+
+def _names(cls: type) -> list[str]:
+    return (
+        [field.name for field in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else []
+    )
 
 
 def needed_extra(cls: type) -> str | None:
@@ -173,20 +214,30 @@ def _hash(path: Path) -> str:
 
 
 def configure(
-    cls: type, options: Mapping[str, Any], who: str, base_dir: Path, error_type: type[InputError]
+    cls: type,
+    options: Mapping[str, Any],
+    who: str,
+    base_dir: Path,
+    error_type: type[InputError],
+    *,
+    also: Sequence[str] = (),
 ) -> Any:
-    """Return an instance of a pydantic dataclass, its options checked."""
+    """Return an instance of a pydantic dataclass, its options checked.
+
+    Options that somebody else reads, `also`, are named beside its own where one is unknown.
+    """
     if not (dataclasses.is_dataclass(cls) and is_pydantic_dataclass(cls)):
         raise error_type(
             f"{who}: {cls.__name__} is not a pydantic dataclass; write "
             "@pydantic.dataclasses.dataclass(frozen=True) above it"
         )
-    names = [field.name for field in dataclasses.fields(cls)]
+    names = _names(cls)
     for name in options:
         if name not in names:
-            known = ", ".join(names) or "none"
+            known = ", ".join(dict.fromkeys([*names, *also])) or "none"
             raise error_type(
-                f"{who}: unknown option {name!r}{_did_you_mean(name, names)}; its options: {known}"
+                f"{who}: unknown option {name!r}{_did_you_mean(name, [*names, *also])}; "
+                f"its options: {known}"
             )
     if extra := needed_extra(cls):
         require(extra, by=who, error=error_type)

@@ -13,6 +13,7 @@ from thumbwheel.events import (
     readable,
     to_chat,
 )
+from thumbwheel.events.rules import ReadingRules
 
 
 def parse(**record):
@@ -54,9 +55,11 @@ def test_a_chat_with_tools_keeps_what_templates_need():
 
 def test_tools_are_part_of_a_prompts_identity():
     """The same call written in another way is the same prompt; another call or name is not."""
+    parser = EventParser(rules=ReadingRules(prefilled=True))
 
     def identity(prompt):
-        return parse(prompt=prompt, completion="b")["prompt_id"]
+        event = parser.parse(json.dumps({"prompt": prompt, "completion": "b"}).encode())
+        return event["prompt_id"]
 
     assert identity(a_chat()) == identity(a_chat({"days": [1], "city": "Paris"}))
     others = [a_chat(), a_chat("{}"), a_chat(name="Ann"), a_chat()[:2], a_chat()[:1]]

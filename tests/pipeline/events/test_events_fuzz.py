@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from thumbwheel.events import IDENTIFIED, EventParser
 from thumbwheel.events.mapping import KeyMapping, Scale
+from thumbwheel.events.rules import ReadingRules
 
 N_EXAMPLES, N_BASES, N_MUTATIONS = 250, 4, 100
 
@@ -179,8 +180,8 @@ def test_every_record_is_an_event_malformed_or_ignored(database):
     def check(drawn, seed):
         rng = random.Random(seed)
         raws = [mutate(rng, base, rng.choice(drawn)) for base in drawn for _ in range(N_MUTATIONS)]
-        for mapping in (None, feedback_only):
-            parsed = EventParser(mapping).parse_batch(raws)
+        for mapping, prefilled in ((None, True), (feedback_only, False)):
+            parsed = EventParser(mapping, ReadingRules(prefilled=prefilled)).parse_batch(raws)
             n_events = len(parsed.events)
             assert n_events + len(parsed.malformed) + parsed.ignored == len(raws)
             indices = [index for index, *_ in parsed.malformed]
@@ -199,5 +200,5 @@ def test_every_record_is_an_event_malformed_or_ignored(database):
 
     check()
     assert seen["records"] >= 100_000
-    assert min(seen["events"], seen["malformed"]) > 10_000
+    assert min(seen["events"], seen["malformed"]) > 5_000
     assert seen["ignored"] > 100

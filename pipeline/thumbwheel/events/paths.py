@@ -1,0 +1,52 @@
+"""Where a value lies in a record."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+__all__ = ["Key", "KeyPath", "find"]
+
+Key = str | tuple[str, ...]
+"""A key as a configuration writes it: one, or several of which the first that holds something."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPath:
+    """A key, or several, ready to be looked up.
+
+    A dot reaches into objects and lists; a key whose name has the dots itself is found as well. A
+    key that begins with `/` is one of the whole record, where `part` is a part of one.
+    """
+
+    places: tuple[tuple[bool, tuple[str, ...]], ...]
+
+    @classmethod
+    def of(cls, key: Key) -> Self:
+        """Return the path that a configuration writes as `key`."""
+        keys = (key,) if isinstance(key, str) else key
+        return cls(tuple((k.startswith("/"), tuple(k.lstrip("/").split("."))) for k in keys))
+
+    def find(self, part: object, record: object) -> Any:
+        """Return the value, or None where no key holds anything."""
+        for is_of_record, keys in self.places:
+            value = find(record if is_of_record else part, keys)
+            if value is not None and value != "":
+                return value
+        return None
+
+
+def find(record: object, path: tuple[str, ...]) -> Any:
+    """Return the value at the end of the path into objects and lists, or None."""
+    value = record
+    for key in path:
+        if isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+            value = value[int(key)]
+        elif isinstance(value, Mapping):
+            value = value.get(key)
+        else:
+            value = None
+            break
+    if value is None and len(path) > 1 and isinstance(record, Mapping):
+        # Tables have no objects: what makes one of them spells the path in the column's name.
+        return record.get(".".join(path))
+    return value
