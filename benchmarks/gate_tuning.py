@@ -140,6 +140,4 @@ def _passes(
 ) -> npt.NDArray[np.bool_]:
     if gate == "each":
         return np.asarray(sealed.rough_p <= 0.025)
-    return np.array(
-        [budget.promotes(day, seen, sealed, run) for run, budget in enumerate(budgets)]
-    )
+    return np.array([budget.promotes(day, seen, sealed, run) for run, budget in enumerate(budgets)])

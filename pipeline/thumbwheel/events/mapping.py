@@ -19,11 +19,19 @@ from pydantic.dataclasses import dataclass
 from thumbwheel.events import MalformedRecordError, invalid_field
 from thumbwheel.events.messages import as_messages, exchanges
 from thumbwheel.events.paths import Key, KeyPath, find
-from thumbwheel.events.rules import Rating, rating_key
+from thumbwheel.events.rules import Rating, rating_key, spelt
 from thumbwheel.types import Message
 from thumbwheel.types.fates import Fault
 
-__all__ = ["KeyMapping", "Rating", "RatingOptions", "RecordMapping", "Scale", "find"]
+__all__ = [
+    "EventMapping",
+    "KeyMapping",
+    "Rating",
+    "RatingOptions",
+    "RecordMapping",
+    "Scale",
+    "find",
+]
 
 
 class RecordMapping(Protocol):
@@ -53,6 +61,12 @@ class Scale:
         if self.down == self.up:
             raise ValueError("`down` and `up` must differ")
         return self
+
+    def is_beyond(self, rating: object) -> bool:
+        """Tell whether a number lies beyond the scale's ends."""
+        number = _to_number(rating)
+        ends = sorted((self.down, self.up))
+        return number is not None and not ends[0] <= number <= ends[1]
 
     def score(self, rating: object) -> float:
         """Return the vote, in [-1, 1].
@@ -97,7 +111,11 @@ class RatingOptions:
         if rating is None or (isinstance(rating, str) and not rating.strip()):
             return {}
         score = self._score(rating)
-        return {"withdrawn": True} if score is None else {"score": score}
+        if score is None:
+            return {"withdrawn": True}
+        if self.scale and abs(score) == 1 and self.scale.is_beyond(rating):
+            return {"score": score, "note": "a rating beyond the `scale`, taken as its end"}
+        return {"score": score}
 
     @cached_property
     def _votes(self) -> dict[tuple[bool, object], float | None]:
@@ -117,9 +135,9 @@ class RatingOptions:
         if self.scale and number is not None:
             return self.scale.score(number)
         if isinstance(rating, str):
-            spelt = {"true": True, "false": False}.get(rating.strip().casefold(), number)
-            if spelt is not None and rating_key(spelt) in self._votes:
-                return self._votes[rating_key(spelt)]
+            key = rating_key(spelt(rating))
+            if key in self._votes:
+                return self._votes[key]
         if self.scale:
             return self.scale.score(rating)
         raise MalformedRecordError(
@@ -127,6 +145,26 @@ class RatingOptions:
             "list it, or set `scale`",
             Fault.UNKNOWN_RATING,
         )
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class EventMapping(RatingOptions):
+    """Read Thumbwheel's own format, with a `score` that is a rating: 1 and 0, or stars.
+
+    Args:
+        up: See `RatingOptions`.
+        down: See `RatingOptions`.
+        withdrawn: See `RatingOptions`.
+        scale: See `RatingOptions`.
+    """
+
+    def __call__(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the event with its score between -1 and 1.
+
+        Raises:
+            MalformedRecordError: The score is none of those listed.
+        """
+        return {**record, "score": None, **self.vote(record.get("score"))}
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -150,8 +188,9 @@ class KeyMapping(RatingOptions):
         correction: The key of the rater's own better answer.
         comparison_id: The key that ties the votes of one side-by-side choice.
         occurred_at: The key of the time.
-        up: See `RatingOptions`.
-        down: See `RatingOptions`.
+        up: See `RatingOptions`. A text in place of a list is the key of a column that is true for a
+            vote up; there is no `rating` then.
+        down: See `RatingOptions`. A text: the key of a column that is true for a vote down.
         withdrawn: See `RatingOptions`.
         scale: See `RatingOptions`.
         anonymous: Rater ids that stand for "unknown".
@@ -159,6 +198,8 @@ class KeyMapping(RatingOptions):
             messages; a marker counts at the beginning of a line.
     """
 
+    up: tuple[Rating, ...] | str = RatingOptions.up  # type: ignore[assignment]
+    down: tuple[Rating, ...] | str = RatingOptions.down  # type: ignore[assignment]
     prompt: Key = "prompt"
     system: Key | None = None
     history: Key | None = None
@@ -182,7 +223,7 @@ class KeyMapping(RatingOptions):
             MalformedRecordError: The rating is none of those listed.
         """
         event = {name: path.find(record, record) for name, path in self._paths.items()}
-        event |= self.vote(self._rating_path.find(record, record))
+        event |= self._vote_in(record)
         rater = event.get("rater_id")
         if isinstance(rater, str) and rater in self.anonymous:
             event["rater_id"] = None
@@ -190,6 +231,29 @@ class KeyMapping(RatingOptions):
         if self.system is not None or self.history is not None:
             self._put_before(event)
         return event
+
+    def _vote_in(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the keys that tell the vote: of a rating, or of the flags `up` and `down`."""
+        if self._flag_paths is None:
+            return self.vote(self._rating_path.find(record, record))
+        up, down = (_flag(path.find(record, record)) for path in self._flag_paths)
+        if up and down:
+            raise MalformedRecordError("it is a vote up and down", Fault.UNKNOWN_RATING)
+        return {"score": 1.0 if up else -1.0} if up or down else {}
+
+    @cached_property
+    def _flag_paths(self) -> tuple[KeyPath, KeyPath] | None:
+        if isinstance(self.up, str) and isinstance(self.down, str):
+            return KeyPath.of(self.up), KeyPath.of(self.down)
+        return None
+
+    @model_validator(mode="after")
+    def _both_flags(self) -> Self:
+        if isinstance(self.up, str) is not isinstance(self.down, str):
+            raise ValueError(
+                "`up` and `down` are both lists of ratings, or both the key of a column of flags"
+            )
+        return self
 
     def _asked(self, prompt: object) -> object:
         """Return a prompt as text or messages; what is neither as it is."""
@@ -257,6 +321,26 @@ class KeyMapping(RatingOptions):
             if text.strip():
                 messages.append({"role": self.turns[marker], "content": text.strip()})
         return messages
+
+
+_FLAGS: dict[tuple[bool, object], bool] = {}
+for _flags, _is_set in (
+    ((True, 1, "true", "t", "yes", "y", "x", "on", "1"), True),
+    ((False, 0, "false", "f", "no", "n", "off", "0", ""), False),
+):
+    _FLAGS |= {rating_key(flag): _is_set for flag in _flags}
+
+
+def _flag(value: object) -> bool:
+    """Return whether a column of flags says yes; nothing is no."""
+    if value is None:
+        return False
+    found = _FLAGS.get(rating_key(spelt(value)), _FLAGS.get(rating_key(value)))
+    if found is None:
+        raise MalformedRecordError(
+            "a flag of `up` and `down` is neither true nor false", Fault.UNKNOWN_RATING
+        )
+    return found
 
 
 def _is_number(value: object) -> bool:

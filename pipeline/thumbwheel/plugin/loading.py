@@ -17,7 +17,7 @@ from pydantic.dataclasses import is_pydantic_dataclass
 
 from thumbwheel.config import SourceConfig, describe_errors
 from thumbwheel.errors import ConfigError, InputError, PluginError
-from thumbwheel.events.mapping import RecordMapping
+from thumbwheel.events.mapping import EventMapping, RecordMapping
 from thumbwheel.events.rules import ReadingRules
 from thumbwheel.process.extras import require
 from thumbwheel.types import Connector
@@ -43,7 +43,7 @@ CONNECTORS_GROUP = "thumbwheel.connectors"
 MAPPINGS_GROUP = "thumbwheel.mappings"
 
 EVENTS = "events"
-"""The name of the mapping that is none: records are in Thumbwheel's own format."""
+"""The name of the mapping of records that are in Thumbwheel's own format."""
 
 _RULES = tuple(field.name for field in dataclasses.fields(ReadingRules))
 
@@ -90,24 +90,26 @@ def load_mapping(source: SourceConfig, base_dir: Path) -> RecordMapping | None:
     """
     options = _mapping_options(source)
     name = options.get("use", "keys")
-    if source.mapping is None or name == EVENTS:
+    if source.mapping is None:
         return None
     points = installed(MAPPINGS_GROUP)
     if not isinstance(name, str):
         raise ConfigError(f"source {source.name!r}: a mapping's `use` is a name, got {name!r:.80}")
-    if name not in points:
+    if name not in points and name != EVENTS:
         raise ConfigError(
             f"source {source.name!r}: there is no mapping {name!r}{_did_you_mean(name, points)}; "
             f"installed: {', '.join(points)}"
         )
     who = f"source {source.name!r}, mapping {name!r}"
-    cls = points[name].load()
+    cls = EventMapping if name == EVENTS else points[name].load()
     names = _names(cls)
     own = {
         key: value
         for key, value in options.items()
         if key in names or (key not in _RULES and key != "use")
     }
+    if name == EVENTS and not own:
+        return None
     mapping: RecordMapping = configure(cls, own, who, base_dir, ConfigError, also=_RULES)
     return mapping
 
@@ -121,8 +123,7 @@ def load_rules(source: SourceConfig, base_dir: Path) -> ReadingRules:
     options = _mapping_options(source)
     name = options.get("use", "keys")
     who = f"source {source.name!r}, mapping {name!r}"
-    shared = {key: value for key, value in options.items() if key in _RULES or name == EVENTS}
-    shared.pop("use", None)
+    shared = {key: value for key, value in options.items() if key in _RULES}
     rules: ReadingRules = configure(ReadingRules, shared, who, base_dir, ConfigError)
     return rules
 

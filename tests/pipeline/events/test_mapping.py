@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from thumbwheel.events import EventParser, MalformedRecordError
 from thumbwheel.events.mapping import KeyMapping, RatingOptions, Scale, find
@@ -93,6 +94,38 @@ def test_every_mapping_of_keys_has_the_options_of_ratings() -> None:
     event = EventParser(mapping).parse(json.dumps(record).encode())
     assert event is not None
     assert (event["score"], event["rater_id"]) == (1, "ann")
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "expected"),
+    [
+        (True, False, 1),
+        (False, True, -1),
+        (False, False, None),
+        (None, None, None),
+        ("1", "0", 1),
+        ("", "Yes", -1),
+        (0.0, 1.0, -1),
+    ],
+)
+def test_two_columns_of_flags(up: Any, down: Any, expected: float | None) -> None:
+    """A column for thumbs up and one for thumbs down; neither is no vote."""
+    options = {"up": "liked", "down": "r.bad"}
+    event = parse(options, prompt="q", completion="a", liked=up, r={"bad": down})
+    assert (event["score"], event["is_vote"]) == (expected, expected is not None)
+
+
+@pytest.mark.parametrize("flags", [(True, True), ("maybe", False), (7, False), ([], {})])
+def test_flags_that_say_nothing_clear(flags: tuple[Any, Any]) -> None:
+    """Both at once, or something else, is a dead letter."""
+    with pytest.raises(MalformedRecordError, match=r"up and down|neither true nor false"):
+        parse({"up": "u", "down": "d"}, prompt="q", completion="a", u=flags[0], d=flags[1])
+
+
+def test_one_column_of_flags_is_refused() -> None:
+    """A key without its other half is a mistake, and told as the configuration is read."""
+    with pytest.raises(ValidationError, match="both lists of ratings, or both the key"):
+        KeyMapping(up="liked")
 
 
 def test_find_reaches_into_objects_and_lists() -> None:

@@ -26,7 +26,9 @@ SourceOption = Annotated[str | None, typer.Option("--source", help="Only of this
 def ingest(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Read every source until it is caught up."""
     from thumbwheel.cli.show.progress import StageDisplay
+    from thumbwheel.cli.show.store import print_counted, print_warnings
     from thumbwheel.ingest import ingest_all
+    from thumbwheel.ingest.sides import side_warnings, vote_sides
     from thumbwheel.plugin.host import isolated_plugins
     from thumbwheel.store import Store
     from thumbwheel.store.remote import open_store
@@ -37,8 +39,14 @@ def ingest(config: ConfigOption = DEFAULT_CONFIG) -> None:
         with isolated_plugins(settings) as plugins:
             ingest_all(settings, plugins, store, display)
 
-    with StageDisplay(make_console()) as display, open_store(settings) as store:
-        store.ingest(read)
+    console = make_console()
+    with open_store(settings) as store:
+        with StageDisplay(console) as display:
+            store.ingest(read)
+        notes = store.plugin_counts()
+        warnings = side_warnings(settings.sources, vote_sides(store))
+    print_counted(console, notes)
+    print_warnings(console, warnings)
 
 
 @store_commands.command(rich_help_panel=PANEL)
@@ -68,8 +76,9 @@ def serve(config: ConfigOption = DEFAULT_CONFIG) -> None:
 @store_commands.command(rich_help_panel=PANEL)
 def status(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Show what has been received, what became of it, the champion and the latest cycles."""
-    from thumbwheel.cli.show.store import print_status
+    from thumbwheel.cli.show.store import print_status, print_warnings
     from thumbwheel.cycle.journal import list_cycles
+    from thumbwheel.ingest.sides import side_warnings, vote_sides
     from thumbwheel.registry import open_registry
 
     settings = load_config(config)
@@ -77,10 +86,11 @@ def status(config: ConfigOption = DEFAULT_CONFIG) -> None:
     with stored(settings) as store, console.status("counting"):
         sources, votes = store.source_counts(), store.vote_counts()
         reasons, plugin_counts = store.dead_letter_reasons(5), store.plugin_counts()
-        states = store.source_states()
+        states, sides = store.source_states(), vote_sides(store)
     champion = open_registry(settings).champion_version()
     cycles = list_cycles(settings.layout)
     print_status(console, sources, states, plugin_counts, votes, reasons, champion, cycles)
+    print_warnings(console, side_warnings(settings.sources, sides))
 
 
 @store_commands.command(rich_help_panel=PANEL)

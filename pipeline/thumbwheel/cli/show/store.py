@@ -14,7 +14,15 @@ from thumbwheel.cycle.journal import CycleJournal
 from thumbwheel.store import PluginCount, ReplayCounts, SourceState, StoredDeadLetter
 from thumbwheel.types import SourceCounts, VoteCounts
 
-__all__ = ["json_lines", "print_dead_letters", "print_replay", "print_rows", "print_status"]
+__all__ = [
+    "json_lines",
+    "print_counted",
+    "print_dead_letters",
+    "print_replay",
+    "print_rows",
+    "print_status",
+    "print_warnings",
+]
 
 _CELL = 80
 _FIELD = 400
@@ -61,9 +69,7 @@ def print_status(
                 style="red" if error else "dim",
             )
         )
-    for counted in plugin_counts:
-        done = f"  {counted.source}: {counted.n:,} × {counted.what} by {counted.plugin}"
-        console.print(Text(printable(done), style="dim"))
+    print_counted(console, plugin_counts)
     for reason, count, position in dead_letters:
         example = printable(f"  {count:,} × {reason} (such as {position})")
         console.print(Text(example, style="dim"))
@@ -86,6 +92,19 @@ def print_status(
         version = (report.model_version if report else None) or ""
         table.add_row(plan.cycle_id, f"{plan.started_at:%Y-%m-%d %H:%M}", outcome, version)
     console.print(table)
+
+
+def print_counted(console: Console, counts: Sequence[PluginCount]) -> None:
+    """Print what plugins and mappings did to events, or have to tell of them."""
+    for counted in counts:
+        done = f"  {counted.source}: {counted.n:,} × {counted.what} by {counted.plugin}"
+        console.print(Text(printable(done), style="dim"))
+
+
+def print_warnings(console: Console, warnings: Sequence[str]) -> None:
+    """Print what is to be looked at, and what would mend it."""
+    for warning in warnings:
+        console.print(Text(f"! {printable(warning)}", style="yellow"))
 
 
 def print_rows(console: Console, rows: pa.Table, max_rows: int) -> None:
