@@ -168,6 +168,11 @@ class GateConfig(Section):
         Guard(metric="self_bleu", max_rise=0.1),
         # A tuned model is surer of what it says; of four answers, one may become a copy.
         Guard(metric="vendi", max_drop=0.25),
+        # A nat a token: what it says now, the base would say a third as often, word by word.
+        Guard(metric="kl_from_base", max_rise=1.0),
+        # What people chose became 1.6 times as unlikely, token by token: DPO that pushes down what
+        # was rejected may take along what was chosen.
+        Guard(metric="chosen_log_perplexity", max_rise=0.5),
         # A tenth more nats a token; at 2 nats a token that is perplexity times 1.2. A share, since
         # a few passages say little of a small model, to which all plain text is a riddle.
         Guard(metric="plain_text_log_perplexity", max_rise=0.1, relative=True),

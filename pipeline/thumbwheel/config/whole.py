@@ -98,7 +98,16 @@ class Config(Section):
     def digest(self) -> str:
         """Return a hash of what shapes a candidate and its verdict, not where things are."""
         shaping = self.model_dump_json(
-            include={"plugins", "votes", "pairs", "dataset", "training", "evaluation", "gate"},
+            include={
+                "plugins",
+                "votes",
+                "pairs",
+                "dataset",
+                "training",
+                "evaluation",
+                "judges",
+                "gate",
+            },
         )
         return hashlib.blake2b(shaping.encode(), digest_size=16).hexdigest()
 

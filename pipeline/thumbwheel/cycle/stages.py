@@ -1,11 +1,13 @@
 """The stages of a cycle: pair, see what can be shown, train, evaluate, decide, register."""
 
 import json
+import os
 import shutil
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from thumbwheel.config import Config
 from thumbwheel.cycle.evidence import Evidence, Unseen, pace_of
@@ -43,7 +45,7 @@ from thumbwheel.types import (
 )
 from thumbwheel.types.fates import completions_in_words, pairs_in_words
 
-__all__ = ["Turn"]
+__all__ = ["Turn", "take_over"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,34 @@ class _Pairs:
 
     dataset: PreferenceDataset
     manifest: DatasetManifest
+
+
+def take_over(earlier: CycleJournal, journal: CycleJournal) -> None:
+    """Give a cycle the pairs and the candidate of an earlier one, and what the models answered.
+
+    The files are shared where the disk can do that: neither cycle changes them.
+    """
+    pairs = earlier.read("pairs", _Pairs)
+    trained = earlier.read("training", TrainResult)
+    assert pairs is not None  # noqa: S101 - a finished cycle has both
+    assert trained is not None  # noqa: S101
+    for theirs, ours in (
+        (pairs.dataset.path, journal.dataset),
+        (trained.adapter, journal.training / trained.adapter.name),
+        (earlier.answers, journal.answers),
+    ):
+        shutil.rmtree(ours, ignore_errors=True)
+        shutil.copytree(theirs, ours, copy_function=_link)
+    dataset = replace(pairs.dataset, path=journal.dataset)
+    journal.write("pairs", replace(pairs, dataset=dataset))
+    journal.write("training", replace(trained, adapter=journal.training / trained.adapter.name))
+
+
+def _link(theirs: str, ours: str) -> None:
+    try:
+        os.link(theirs, ours)
+    except OSError:
+        shutil.copy2(theirs, ours)
 
 
 class Turn:
@@ -177,12 +207,17 @@ class Turn:
 
     def _evidence(self, pairs: _Pairs) -> Evidence:
         folder = pairs.dataset.path
-        unseen = Unseen(
-            snapshot=self._journal.snapshot,
-            judge=read_pairs(folder / PART_FILES[Part.JUDGE]),
-            held_out=read_pairs(folder / PART_FILES[Part.HELD_OUT]),
-            clusters=read_clusters(folder),
+        judge, held_out = (
+            read_pairs(folder / PART_FILES[part]) for part in (Part.JUDGE, Part.HELD_OUT)
         )
+        if self._plan.decides_again is not None:
+            # Others would come in place of those that were looked at, and nobody has judged them.
+            answered = pq.read_table(self._journal.answers / "candidate.parquet")["prompt_id"]
+            judge, held_out = (
+                table.filter(pc.is_in(table["prompt_id"], answered.combine_chunks()))
+                for table in (judge, held_out)
+            )
+        unseen = Unseen(self._journal.snapshot, judge, held_out, read_clusters(folder))
         return Evidence(
             self._config,
             self._plugins,

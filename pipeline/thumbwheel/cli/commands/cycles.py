@@ -73,6 +73,10 @@ def cycle(config: ConfigOption = DEFAULT_CONFIG) -> None:
     A cycle that was interrupted goes on where it stopped. When nothing changed since the last one,
     nothing is done.
     """
+    _turn(config)
+
+
+def _turn(config: Path, again: str | None = None) -> None:
     from thumbwheel.cli.show.cycle import print_nothing_new, print_report
     from thumbwheel.cli.show.progress import StageDisplay
     from thumbwheel.cycle.run import NothingNew, run_cycle
@@ -81,11 +85,23 @@ def cycle(config: ConfigOption = DEFAULT_CONFIG) -> None:
     settings = load_config(config)
     console = make_console()
     with StageDisplay(console) as display, isolated_plugins(settings) as plugins:
-        outcome = run_cycle(settings, plugins, display)
+        outcome = run_cycle(settings, plugins, display, again=again)
     if isinstance(outcome, NothingNew):
         print_nothing_new(console, outcome.cycle_id, f"-c {config}")
     else:
         print_report(console, outcome, f"-c {config}")
+
+
+@cycle_commands.command()
+def decide(
+    cycle: Annotated[str, typer.Argument(help="A cycle's id, or its beginning.")] = "latest",
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Decide again on a candidate that was refused, by what people have said since.
+
+    Nothing is trained, and the models are not asked again. It costs another look.
+    """
+    _turn(config, again=cycle)
 
 
 @cycle_commands.command()

@@ -108,7 +108,10 @@ def people_licence(
     granted, reason = True, ""
     if not _chosen(snapshot, *_PEOPLE):
         granted = False
-        reason = "nobody has compared answers yet; `thumbwheel annotate compare` writes the tasks"
+        reason = (
+            "nobody has compared answers yet; `thumbwheel annotate compare` writes the tasks, and "
+            "`thumbwheel decide` decides when they are done"
+        )
     elif not measured:
         reason = "they are people, and no users' votes on the same answers say otherwise"
     elif accuracy.high < threshold:
