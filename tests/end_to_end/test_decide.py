@@ -4,7 +4,6 @@ import csv
 import json
 
 import pytest
-from conftest import CONFIG
 from mlflow import MlflowClient
 
 PEOPLE = """
@@ -35,7 +34,8 @@ def fill_in(folder, model):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_people_decide_on_a_candidate_that_was_refused(project, thumbwheel):
     """Nobody compared, so it is refused; then they have, and the same adapter is promoted."""
-    (project / "thumbwheel.toml").write_text(CONFIG + PEOPLE)
+    with (project / "thumbwheel.toml").open("a") as file:
+        file.write(PEOPLE)
     (project / "annotations").mkdir()
 
     def run(*arguments):
@@ -56,14 +56,10 @@ def test_people_decide_on_a_candidate_that_was_refused(project, thumbwheel):
     assert client.get_model_version_by_alias("tiny", "champion").version == "2"
     assert versions["1"]["verdict"] == "not enough evidence"
     assert versions["2"]["verdict"] == "better"
-    adapters = [
-        path.read_bytes() for path in project.glob("home/cycles/*/training/*/*.safetensors")
-    ]
-    assert len(adapters) == 2
-    assert adapters[0] == adapters[1]
+    weights = [path.read_bytes() for path in project.glob("home/cycles/*/training/*/*.safetensors")]
+    assert len(weights) == 2
+    assert weights[0] == weights[1]
 
     code, _, err = thumbwheel("decide", cwd=project)
     assert code == 2
     assert "was promoted as version 2" in err
-    assert "going on" not in run("cycle"), "a cycle trains on what people said"
-    assert len(client.search_model_versions("name = 'tiny'")) == 3

@@ -218,7 +218,7 @@ class SplitMemory:
         self._write(memory.set_column(place, _REMEMBERED.field(place), column))
 
     def looks(self) -> pa.Table:
-        """Return the looks at each held-out prompt: `prompt_id`, and `looks`, a list of their names.
+        """Return `prompt_id` and `looks`, a list of names, of each held-out prompt.
 
         Raises:
             DataError: The memory is damaged.

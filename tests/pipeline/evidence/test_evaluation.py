@@ -247,7 +247,7 @@ def test_a_champion_is_measured_where_its_promotion_did_not_look():
     for options in (
         {"promotion": "c1", "fewest": 40},
         {"promotion": "c2"},
-        {"promotion": "c1", "looks": dict.fromkeys([f"sealed{i:03}" for i in range(31)], ["c1"])},
+        {"promotion": "c1", "looks": {f"sealed{i:03}": ["c1"] for i in range(31)}},
     ):
         assert len(asked(n=60, **{"looks": looks, "clusters": near} | options).sealed) == 60
 
