@@ -33,7 +33,7 @@ class CyclePlan:
     `shape` is a hash of everything but the data that shapes the candidate: configuration, base
     model, plugins. `champion` is the model version to beat, or None for the base. `recipe` is a
     hash of what trains it: the configuration's training and the base model; empty in cycles of
-    earlier versions. `decides_again` is the cycle whose candidate it judges anew, if it trains none.
+    earlier versions. `decides_again` is the cycle whose candidate it judges anew, if it does that.
     """
 
     cycle_id: str
