@@ -1,5 +1,6 @@
 """Events from files: exports, a folder they are put into, or files that programs append to."""
 
+import codecs
 import re
 from typing import Annotated
 
@@ -8,6 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from thumbwheel.config import ConfigPath
 from thumbwheel.types import EventLog
+from thumbwheel_connectors.files.formats import Reading
 from thumbwheel_connectors.files.log import FileLog
 from thumbwheel_connectors.files.marks import Marks
 from thumbwheel_connectors.files.storage import Storage
@@ -23,6 +25,15 @@ def _without_secrets(url: str) -> str:
             "package reads it or as FSSPEC_<SCHEME>_PASSWORD"
         )
     return url
+
+
+def _known_encoding(name: str) -> str:
+    try:
+        known = codecs.lookup(name).name
+        "".encode(known)
+    except LookupError:
+        raise ValueError(f"there is no text encoding {name!r}; cp1252 is one") from None
+    return known
 
 
 def _kind_of(location: object) -> str:
@@ -47,10 +58,15 @@ class FileConnector:
         path: A file, a directory, a glob such as `exports/*.jsonl.gz` (`**` reaches into folders),
             or a URL of these such as `s3://bucket/exports/`.
         max_line_bytes: A larger record becomes a dead letter, cut to this length.
+        encoding: What text is written in, such as `cp1252` or `utf-16`.
+        records: Where the list of records lies in files that are one JSON object, such as `data`
+            or `data.items`.
     """
 
     path: Location
     max_line_bytes: Annotated[int, Field(ge=1024)] = 4 * 1024 * 1024
+    encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
+    records: str | None = None
 
     def open(self, cursor: str | None) -> EventLog:
         """Find the files and go on behind `cursor`.
@@ -61,4 +77,5 @@ class FileConnector:
         """
         storage = Storage(self.path)
         storage.expect_files()
-        return FileLog(storage, Marks(cursor), self.max_line_bytes)
+        reading = Reading(self.max_line_bytes, self.encoding, self.records)
+        return FileLog(storage, Marks(cursor), reading)

@@ -2,21 +2,35 @@
 
 import codecs
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from thumbwheel.errors import SourceError
 from thumbwheel.types import Record
 from thumbwheel_connectors.files.csv_table import CsvReader
-from thumbwheel_connectors.files.json_array import JsonArrayReader, begins_array
+from thumbwheel_connectors.files.json_array import (
+    JsonArrayReader,
+    arrays_in,
+    begins_array,
+    begins_document,
+)
 from thumbwheel_connectors.files.jsonl import JsonlReader
 from thumbwheel_connectors.files.marks import Mark
 from thumbwheel_connectors.files.parquet import ParquetReader
 from thumbwheel_connectors.files.storage import File, Storage
 from thumbwheel_connectors.files.text import Text, TextReader
 
-__all__ = ["Reader", "open_reader"]
+__all__ = ["Reader", "Reading", "open_reader"]
 
 _PARQUET_MAGIC = b"PAR1"
+_MAGIC_BYTES = 16
+_ELSE = {
+    b"PK\x03\x04": "a zip archive, or a spreadsheet that is one; unpack it, or save it as CSV",
+    b"BZh": "packed with bzip2; unpack it, or pack it with gzip or zstd",
+    b"\xfd7zXZ\x00": "packed with xz; unpack it, or pack it with gzip or zstd",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive; unpack it",
+    b"SQLite format 3\x00": "an SQLite database; export the table as CSV or JSON",
+}
 
 
 class Reader(Protocol):
@@ -48,7 +62,22 @@ class Reader(Protocol):
         ...
 
 
-def open_reader(storage: Storage, file: File, mark: Mark, max_bytes: int) -> Reader:
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the files of a source are read.
+
+    Attributes:
+        max_bytes: A larger record becomes a dead letter, cut to this length.
+        encoding: What text is written in, as Python calls it.
+        records: The path to the array of records within a file that is one JSON object.
+    """
+
+    max_bytes: int
+    encoding: str = "utf-8"
+    records: str | None = None
+
+
+def open_reader(storage: Storage, file: File, mark: Mark, reading: Reading) -> Reader:
     """Open a file with the reader of its format.
 
     Parquet, JSON arrays and the packing are recognised by content, CSV by the name's ending; all
@@ -57,28 +86,67 @@ def open_reader(storage: Storage, file: File, mark: Mark, max_bytes: int) -> Rea
     Raises:
         FileNotFoundError: The file is gone.
         OSError, EOFError, zlib.error: It is damaged.
-        SourceError: It may not be read, or is UTF-16.
+        SourceError: It may not be read, or is something else; the message says what mends it.
         UnavailableError: Its filesystem does not answer.
     """
     stream = storage.open(file)
     try:
-        magic = stream.read(len(_PARQUET_MAGIC))
+        magic = stream.read(_MAGIC_BYTES)
         stream.seek(0)
-        if magic == _PARQUET_MAGIC or file.ending == ".parquet":
-            return ParquetReader(stream, file, mark, max_bytes)
-        text = Text(stream)
+        if magic.startswith(_PARQUET_MAGIC) or file.ending == ".parquet":
+            return ParquetReader(stream, file, mark, reading.max_bytes)
+        for sign, what in _ELSE.items():
+            if magic.startswith(sign):
+                raise SourceError(f"{file.path} is {what}")
+        text = Text(stream, reading.encoding)
         begin = text.peek()
-        if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise SourceError(
-                f"{file.path} is UTF-16 text; convert it, for example with: "
-                "iconv -f UTF-16 -t UTF-8 FILE > NEW_FILE"
-            )
+        if mark.position == 0:
+            _expect_text(begin, file, reading.encoding)
         kind: type[TextReader] = JsonlReader
         if file.ending in (".csv", ".tsv"):
             kind = CsvReader
-        elif begins_array(begin):
+        elif begins_array(begin) or begins_document(begin) or reading.records is not None:
             kind = JsonArrayReader
-        return kind(text, file, mark, max_bytes, lambda: storage.is_settled(file))
+        reader = kind(text, file, mark, reading.max_bytes, lambda: storage.is_settled(file))
+        if isinstance(reader, JsonArrayReader) and not begins_array(begin):
+            reader.wrapped_at = _records_in(begin, file, reading.records)
+        return reader
     except BaseException:
         stream.close()
         raise
+
+
+def _expect_text(begin: bytes, file: File, encoding: str) -> None:
+    """Refuse a file as a whole whose beginning shows that its text is in another encoding."""
+    if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise SourceError(f'{file.path} is UTF-16 text; set `encoding = "utf-16"`')
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(begin)
+    except ValueError:
+        # Where some of it is UTF-8, single lines are damaged: each is a dead letter.
+        if encoding == "utf-8" and begin.decode(errors="ignore").isascii() and b"\0" not in begin:
+            raise SourceError(
+                f'{file.path} is not UTF-8 text; say what it is: `encoding = "cp1252"` is what '
+                "Excel writes in western Europe and America"
+            ) from None
+
+
+def _records_in(begin: bytes, file: File, records: str | None) -> int:
+    """Return where the array of records is open in a file that is one JSON object."""
+    arrays = arrays_in(begin)
+    if records is not None and records in arrays:
+        return arrays[records]
+    listed = " or ".join(f'`records = "{path}"`' for path in list(arrays)[:5])
+    if records is not None:
+        others = f"; there is {listed}" if listed else ""
+        raise SourceError(
+            f"{file.path} has no list of objects under {records!r}, as `records` says{others}"
+        )
+    if not listed:
+        raise SourceError(
+            f"{file.path} is JSON spread over several lines; write one object a line, for example "
+            "with: jq -c . FILE > NEW_FILE.jsonl"
+        )
+    raise SourceError(
+        f"{file.path} is one JSON object that holds its records in a list: set {listed}"
+    )

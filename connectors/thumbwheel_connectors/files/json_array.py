@@ -11,9 +11,14 @@ from thumbwheel.errors import SourceError
 from thumbwheel.types import Record
 from thumbwheel_connectors.files.text import TextReader
 
-__all__ = ["JsonArrayReader", "begins_array"]
+__all__ = ["JsonArrayReader", "arrays_in", "begins_array", "begins_document"]
 
 _BEGIN = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[(?=\s*(?:[{\]]|\Z))")
+# An object over several lines: no line of JSONL is an opening brace alone.
+_DOCUMENT = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{[ \t\r]*\n")
+_TOKEN = re.compile(rb'"((?:[^"\\]++|\\.)*)"(\s*:)?|[{}\[\],]', re.DOTALL)
+_OPENS_RECORDS = re.compile(rb"\s*\[(?=\s*[{\]])")
+_MAX_DEPTH = 4
 # All three stop where the scan has to look: strings that end in the same chunk are passed over.
 _BETWEEN_ELEMENTS = re.compile(rb'(?:[^"{}\[\],]++|"(?:[^"\\]++|\\.)*")*', re.DOTALL)
 _IN_ELEMENT = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*")*', re.DOTALL)
@@ -25,18 +30,54 @@ def begins_array(text: bytes) -> bool:
     return _BEGIN.match(text) is not None
 
 
+def begins_document(text: bytes) -> bool:
+    """Tell whether this is the beginning of one JSON object that is spread over several lines."""
+    return _DOCUMENT.match(text) is not None
+
+
+def arrays_in(text: bytes) -> dict[str, int]:
+    """Return the arrays of objects in the beginning of a JSON object: path -> where it is open.
+
+    A path is what leads to it, with dots between. Nothing is looked for within lists.
+    """
+    found: dict[str, int] = {}
+    path: list[str] = []
+    depth = in_lists = 0
+    for token in _TOKEN.finditer(text):
+        sign = token[0]
+        if sign == b"{":
+            depth += 1
+        elif sign == b"}":
+            depth -= 1
+        elif sign == b"[":
+            in_lists += 1
+        elif sign == b"]":
+            in_lists -= 1
+        elif token[2] and not in_lists and depth <= _MAX_DEPTH:
+            path = [*path[: depth - 1], token[1].decode(errors="replace")]
+            if opened := _OPENS_RECORDS.match(text, token.end()):
+                found[".".join(path)] = opened.end()
+    return found
+
+
 class JsonArrayReader(TextReader):
     """Cuts an array into its elements; what they are made of is the parser's business.
 
     An element that is too long is cut. An array that is not closed breaks off.
+
+    Attributes:
+        wrapped_at: Where the array is open that lies within an object.
     """
 
     unit = "element"
+    wrapped_at: int | None = None
 
     def records(self) -> Iterator[Record]:
         """Yield each element."""
         if self._position:
             self._resume()
+        elif self.wrapped_at is not None:
+            self._begin_at(len(self._text.read(self.wrapped_at)), 0)
         elif begin := _BEGIN.match(self._text.peek()):
             self._begin_at(len(self._text.read(begin.end())), 0)
         for element, length, is_last in self._elements():
@@ -79,7 +120,8 @@ class JsonArrayReader(TextReader):
                     element += chunk[start : min(at, start + self._max_bytes - len(element))]
                     yield bytes(element), length, sign == b"]"
                     if sign == b"]":
-                        self._expect_end(chunk[at + 1 :])
+                        if self.wrapped_at is None:
+                            self._expect_end(chunk[at + 1 :])
                         return
                     element, length, start = bytearray(), 0, at + 1
                 at += 1

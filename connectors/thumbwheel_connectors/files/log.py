@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from thumbwheel.errors import SourceError, ThumbwheelError
 from thumbwheel.types import Batch, Record
-from thumbwheel_connectors.files.formats import Reader, open_reader
+from thumbwheel_connectors.files.formats import Reader, Reading, open_reader
 from thumbwheel_connectors.files.marks import Marks
 from thumbwheel_connectors.files.storage import File, Storage
 
@@ -28,11 +28,11 @@ class FileLog:
     Args:
         storage: Where the files are.
         marks: How far they are read.
-        max_record_bytes: A larger record becomes a dead letter.
+        reading: How they are read.
     """
 
-    def __init__(self, storage: Storage, marks: Marks, max_record_bytes: int) -> None:
-        self._storage, self._marks, self._max_record_bytes = storage, marks, max_record_bytes
+    def __init__(self, storage: Storage, marks: Marks, reading: Reading) -> None:
+        self._storage, self._marks, self._how = storage, marks, reading
         self._round: Generator[Record, None, None] | None = None
         self._reading: tuple[File, Reader] | None = None
         self._failure: ThumbwheelError | None = None
@@ -102,7 +102,7 @@ class FileLog:
     def _records_of(self, file: File) -> Generator[Record, None, None]:
         where = ""
         try:
-            reader = open_reader(self._storage, file, self._marks[file], self._max_record_bytes)
+            reader = open_reader(self._storage, file, self._marks[file], self._how)
             with closing(reader):
                 self._reading = file, reader
                 try:

@@ -1,5 +1,6 @@
 """The text of a file, unpacked, read forward from a mark on; what the text formats share."""
 
+import codecs
 import gzip
 import io
 import re
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import ClassVar, cast
 
 import pyarrow as pa
+from typing_extensions import Buffer
 
 from thumbwheel.errors import SourceError
 from thumbwheel.types import Record
@@ -31,9 +33,10 @@ class Text:
 
     Args:
         file: Opened at its beginning; it is closed with the text.
+        encoding: What the unpacked bytes are; they are handed on as UTF-8.
     """
 
-    def __init__(self, file: io.BufferedReader) -> None:
+    def __init__(self, file: io.BufferedReader, encoding: str = "utf-8") -> None:
         self._file = self._text = file
         magic = file.read(4)
         file.seek(0)
@@ -46,6 +49,10 @@ class Text:
             self._text = io.BufferedReader(pa.CompressedInputStream(file, "zstd"), _BUFFER_BYTES)
         else:
             self.is_packed = False
+        self._can_seek = not self.is_packed
+        if encoding != "utf-8":
+            self._text = io.BufferedReader(_Transcoded(self._text, encoding), _BUFFER_BYTES)
+            self._can_seek = False
 
     def peek(self) -> bytes:
         """Return some of the first bytes, which are read again."""
@@ -79,7 +86,7 @@ class Text:
 
     def move_to(self, offset: int) -> bool:
         """Go forward to `offset`; return whether the text is that long."""
-        if self.is_packed:
+        if not self._can_seek:
             while self.offset < offset and self.read(min(offset - self.offset, _SKIPPED_BYTES)):
                 pass
             return self.offset == offset
@@ -89,12 +96,40 @@ class Text:
     @property
     def disk_bytes(self) -> int:
         """Bytes on disk read so far."""
-        return self._file.tell() if self.is_packed else self.offset
+        return self.offset if self._can_seek else self._file.tell()
 
     def close(self) -> None:
         """Close the file."""
         self._text.close()
         self._file.close()
+
+
+class _Transcoded(io.RawIOBase):
+    """Text of another encoding as UTF-8, read forward only."""
+
+    def __init__(self, file: io.BufferedReader, encoding: str) -> None:
+        self._file, self._encoding = file, encoding
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        while not self._ready:
+            piece = self._file.read1(_BUFFER_BYTES)
+            try:
+                self._ready = self._decoder.decode(piece, final=not piece).encode()
+            except ValueError as error:
+                raise SourceError(
+                    f"it is not {self._encoding} text; set `encoding` to what it is"
+                ) from error
+            if not piece:
+                break
+        with memoryview(buffer) as view:
+            content, self._ready = self._ready[: len(view)], self._ready[len(view) :]
+            view[: len(content)] = content
+        return len(content)
 
 
 class TextReader(ABC):

@@ -1,5 +1,7 @@
 """From raw records to a table of events: parse, map, validate, name by content."""
 
+import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +21,12 @@ __all__ = ["EventParser", "Malformed", "ParsedBatch"]
 _MAX_RECORD_BYTES = 8 << 20
 # A piece of an Arrow column cannot hold more than 2 GiB of text.
 _MAX_PIECE_BYTES = 256 << 20
+
+# What a reader of files says of a record that it cannot hand on as JSON, behind it.
+_NOTE = re.compile(rb" <((?:cut: |it is |it has )[^<>\n]{1,200})>\Z")
+_NOTE_BYTES = 256
+# Python's and pandas' JSON has words for numbers that JSON has not.
+_NOT_FINITE = re.compile(rb"[:\[,]\s*-?(?:NaN|Infinity)\b")
 
 _NOT_TAKEN = "left out: `where` does not hold"
 
@@ -117,11 +125,25 @@ class EventParser:
             raise MalformedRecordError(
                 f"the record has {len(raw):,} bytes; at most {_MAX_RECORD_BYTES:,} are read"
             )
+        try:
+            self._read(raw, raw, rows, tally)
+        except MalformedRecordError as error:
+            if error.fault is Fault.INVALID_JSON and (
+                note := _NOTE.search(raw, max(0, len(raw) - _NOTE_BYTES))
+            ):
+                why = note[1].decode(errors="replace")
+                raise MalformedRecordError(why, Fault.INVALID_JSON) from None
+            if not _NOT_FINITE.search(raw) or (finite := _finite(raw)) is None:
+                raise
+            self._read(finite, raw, rows, tally)
+
+    def _read(self, text: bytes, raw: bytes, rows: list[Row], tally: "_Tally") -> None:
+        """Add the rows of a JSON text; `raw` names events without an id."""
         if self._mapping is None and not self._rules.where:
-            rows.append(to_row(validate(raw), raw, self._rules))
+            rows.append(to_row(validate(text), raw, self._rules))
             return
         try:
-            record = pydantic_core.from_json(raw, allow_inf_nan=False)
+            record = pydantic_core.from_json(text, allow_inf_nan=False)
         except ValueError as error:
             raise MalformedRecordError(f"not valid JSON: {error}", Fault.INVALID_JSON) from None
         if not isinstance(record, dict):
@@ -130,7 +152,7 @@ class EventParser:
             tally.leave_out(_NOT_TAKEN)
             return
         if self._mapping is None:
-            rows.append(to_row(validate(raw), raw, self._rules))
+            rows.append(to_row(validate(text), raw, self._rules))
             return
         try:
             event = self._mapping(record)
@@ -166,6 +188,25 @@ class _Tally:
     def leave_out(self, why: str) -> None:
         self.ignored += 1
         self.notes[why] += 1
+
+
+def _finite(raw: bytes) -> bytes | None:
+    """Return a record whose numbers that are none (NaN, Infinity) are null, as pandas means them.
+
+    Of text that is no JSON for other reasons, None.
+    """
+    try:
+        return pydantic_core.to_json(_without_inf_nan(pydantic_core.from_json(raw)))
+    except ValueError:
+        return None
+
+
+def _without_inf_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_inf_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_inf_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _mapping_failed(error: Exception) -> MalformedRecordError:

@@ -289,11 +289,11 @@ def test_a_missing_file_is_one_clear_line(tmp_path, path, message):
 
 
 def test_utf_16_is_named_as_such(tmp_path):
-    """What some programs call Unicode gets the command that mends it."""
+    """What some programs call Unicode gets the option that mends it."""
     path = tmp_path / "export.jsonl"
     path.write_text('{"n": 1}\n', encoding="utf-16")
     log = FileConnector(path).open(None)
-    with pytest.raises(SourceError, match="is UTF-16 text; convert it"):
+    with pytest.raises(SourceError, match='is UTF-16 text; set `encoding = "utf-16"`'):
         log.poll(10)
 
 

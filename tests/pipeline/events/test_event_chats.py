@@ -91,7 +91,6 @@ def test_arguments_that_are_no_object_stay_text(arguments):
         ({"role": "user", "content": [{"type": "text"}]}, r"content\.0\.text`: Field required"),
         (a_chat({"a": 2**64})[1], "more than 64 bits"),
         (a_chat({"a": [{"b": -(2**63) - 1}]})[1], "more than 64 bits"),
-        (a_chat({"a": float("inf")})[1], "more than 64 bits"),
         (a_chat([1])[1], r"`prompt\.0\.tool_calls\.0\.function\.arguments`"),
         ({"role": "assistant", "tool_calls": [{"type": "custom"}]}, r"tool_calls\.0\.type`"),
         ({"role": "assistant", "tool_calls": [{"id": "x"}]}, r"function`: Field required"),
