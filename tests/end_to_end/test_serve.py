@@ -4,6 +4,10 @@ import json
 import re
 import socket
 import stat
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
@@ -164,6 +168,39 @@ def test_queries_cannot_do_harm(served, thumbwheel):
         refused = owner.request("POST", "/v1/query", json=slow | {"timeout_seconds": 0.2})
         assert refused.status_code == 400
         assert owner.stored() == 11
+
+
+def test_nothing_that_is_asked_holds_off_the_end(served):
+    """SIGTERM ends it although a query hears no interrupt, and the query is told of a failure."""
+    deaf = "SELECT levenshtein(repeat('ab', 300000), repeat('ba', 300000))"
+    with (
+        serving(served / "thumbwheel.toml", served / "home") as owner,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        wait_until(lambda: owner.stored() == 11)
+        asked = pool.submit(owner.request, "POST", "/v1/query", json={"sql": deaf})
+        time.sleep(1)
+        assert owner.get("/livez").status_code == 200
+        started = time.monotonic()
+        assert owner.stop() == 0
+        assert time.monotonic() - started < 20
+        assert asked.exception() is not None or asked.result().status_code >= 500
+
+
+HANGS = """
+import os, signal, time
+from thumbwheel.serve import service
+service._LAST_SECONDS = 0.3
+with service._Service(None, None)._ended_by_signals():
+    os.kill(os.getpid(), signal.SIGTERM)
+    while True:
+        time.sleep(1)
+"""
+
+
+def test_what_never_ends_is_ended():
+    """Whatever hangs at the end, the process is gone after a while, and says so by its code."""
+    assert subprocess.run([sys.executable, "-c", HANGS], timeout=60).returncode == 1
 
 
 def test_a_second_owner_is_one_clear_error(served, thumbwheel):

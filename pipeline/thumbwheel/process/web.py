@@ -65,6 +65,15 @@ class BackgroundServer:
         )
         self._thread.start()
 
+    def stop(self, seconds: float) -> bool:
+        """Stop listening; return whether all that was begun has been answered in so many seconds.
+
+        What a thread is at work on cannot be cancelled: somebody else has to end it.
+        """
+        self._server.should_exit = True
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
     def close(self) -> None:
         """Stop listening, and wait until the requests that were begun have been answered."""
         self._server.should_exit = True

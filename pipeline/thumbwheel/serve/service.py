@@ -38,6 +38,7 @@ _HOUSEKEEPING_SECONDS = 60.0
 _DRAIN_SECONDS = 10.0
 _GIVE_UP_SECONDS = 5.0
 _ANSWER_SECONDS = 3
+_LAST_SECONDS = 28.0
 
 _log = structlog.get_logger("thumbwheel.serve")
 
@@ -112,7 +113,7 @@ class _Service:
             listening = self._config.serve
             api = make_api(owner, _names(listening))
             server = BackgroundServer(api, listening.host, listening.port, _ANSWER_SECONDS)
-            stack.callback(server.close)
+            stack.callback(_close, server, store)
             stack.callback(self._stop_sources)
             for source in self._sources:
                 source.start()
@@ -138,14 +139,20 @@ class _Service:
     @contextmanager
     def _ended_by_signals(self) -> Iterator[None]:
         before = {
-            number: signal.signal(number, lambda *_: self._ending.set())
-            for number in (signal.SIGTERM, signal.SIGINT)
+            number: signal.signal(number, self._end) for number in (signal.SIGTERM, signal.SIGINT)
         }
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _end(self, *_: object) -> None:
+        if not self._ending.is_set():
+            self._ending.set()
+            last = threading.Timer(_LAST_SECONDS, _end_by_force)
+            last.daemon = True
+            last.start()
 
     def _fail(self, error: ThumbwheelError) -> None:
         self._failure = error
@@ -174,6 +181,19 @@ class _Service:
         """A source that is down is no reason to send nothing to the others."""
         full = (state.error for state in self._states() if state.state is SourceStatus.DISK_FULL)
         return next(full, None)
+
+
+def _close(server: BackgroundServer, store: Store) -> None:
+    """Answer what can be answered soon, and stop the rest."""
+    if not server.stop(_ANSWER_SECONDS + 1):
+        store.interrupt(_ANSWER_SECONDS)
+    server.close()
+
+
+def _end_by_force() -> None:
+    """What was committed is on disk, and nothing else is worth waiting for."""
+    _log.error("something did not end", seconds=_LAST_SECONDS)
+    os._exit(1)
 
 
 def _names(listening: ServeConfig) -> list[str]:

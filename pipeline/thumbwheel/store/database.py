@@ -6,9 +6,11 @@ to ask opens the file again.
 """
 
 import errno
+import math
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -81,6 +83,8 @@ class Database:
         self.epoch = 0
         self._changed = threading.Condition()
         self._borrowed: set[Connection] = set()
+        self._lent: dict[object, Callable[[], None]] = {}
+        self._checkpointing = False
         self._connection: Connection | None = None
         self._claim = path.resolve()
         with _open_files_lock:
@@ -102,11 +106,8 @@ class Database:
             if self._closed:
                 return
             self._closed = True
-            # An interrupt between two calls into DuckDB is lost, so one may not be enough.
-            while self._borrowed:
-                for connection in self._borrowed:
-                    connection.interrupt()
-                self._changed.wait(0.05)
+            self._take_back()
+            self._interrupt(math.inf)
             if self._connection is not None:
                 self._connection.close()
         self._release()
@@ -132,14 +133,71 @@ class Database:
         """
         return self._transaction("BEGIN TRANSACTION", "COMMIT")
 
-    def checkpoint(self) -> None:
+    def interrupt(self, seconds: float) -> None:
+        """Stop what is being read, and wait at most so long until it has ended."""
+        with self._changed:
+            for stop in self._lent.values():
+                stop()
+            self._interrupt(seconds)
+
+    def _interrupt(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        # An interrupt between two calls into DuckDB is lost, so one may not be enough.
+        while self._borrowed and time.monotonic() < deadline:
+            for connection in self._borrowed:
+                connection.interrupt()
+            self._changed.wait(0.05)
+
+    @contextmanager
+    def lent(self, stop: Callable[[], None]) -> Iterator[Path]:
+        """Let another process read the file: nothing that it reads is changed meanwhile.
+
+        Nobody must write until that process has opened the file.
+
+        Args:
+            stop: Ends its reading, when the file is to be closed or replaced.
+
+        Raises:
+            UnavailableError: The store was closed.
+        """
+        lease = object()
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or not self._checkpointing)
+            self._opened()
+            self._lent[lease] = stop
+        try:
+            yield self.path
+        finally:
+            with self._changed:
+                self._lent.pop(lease, None)
+                self._changed.notify_all()
+
+    def checkpoint(self, *, unless_lent: bool = False) -> None:
         """Move what is in the write-ahead log into the file.
+
+        While the file is lent, this waits, or does nothing with `unless_lent`.
 
         Raises:
             DiskFullError: There is no space for it; all that was committed is still in the log.
         """
-        with self._borrow() as connection:
-            connection.execute("CHECKPOINT")
+        with self._changed:
+            if self._lent and unless_lent:
+                return
+            self._changed.wait_for(lambda: not (self._lent or self._checkpointing))
+            self._checkpointing = True
+        try:
+            with self._borrow() as connection:
+                connection.execute("CHECKPOINT")
+        finally:
+            with self._changed:
+                self._checkpointing = False
+                self._changed.notify_all()
+
+    def _take_back(self) -> None:
+        """Let nobody else read the file any more."""
+        for stop in self._lent.values():
+            stop()
+        self._changed.wait_for(lambda: not self._lent)
 
     def replace(self, written: Callable[[Path, Path], AbstractContextManager[None]]) -> None:
         """Put another file in the place of this one: whole, or not at all.
@@ -156,9 +214,12 @@ class Database:
             UnavailableError: The store was closed, or could not be read or written.
         """
         fresh = self.path.with_name(f".{self.path.name}.fresh")
+        with self._changed:
+            self._take_back()
         self.checkpoint()
         with self._changed:
             connection = self._opened()
+            self._take_back()
             self._changed.wait_for(lambda: not self._borrowed)
             connection.close()
             self._connection, self._dead = None, True
@@ -257,12 +318,17 @@ class Database:
             _open_files.discard(self._claim)
 
 
-def tune(connection: Connection) -> None:
-    """Set what fits a store's file, for all that the connection has open."""
+def tune(connection: Connection, memory_limit: str | None = None) -> None:
+    """Set what fits a store's file, for all that the connection has open.
+
+    Args:
+        connection: A connection.
+        memory_limit: What may be held in memory, if not `MEMORY_LIMIT`.
+    """
     ((memory,),) = connection.execute(
         "SELECT least(parse_formatted_bytes(?), "
         "parse_formatted_bytes(current_setting('memory_limit')))",
-        [MEMORY_LIMIT],
+        [memory_limit or MEMORY_LIMIT],
     ).fetchall()
     connection.execute(_TUNING.format(memory=memory))
 

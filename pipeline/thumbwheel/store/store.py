@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -10,13 +11,14 @@ from typing import Self, TypeVar
 import pyarrow as pa
 
 from thumbwheel.config import VotePolicy
+from thumbwheel.errors import DiskFullError
 from thumbwheel.store import accounts, forgetting, letters, production, sources
 from thumbwheel.store.accounts import Accounts, EventState
 from thumbwheel.store.database import Connection, Database, stream
 from thumbwheel.store.forgetting import Found
 from thumbwheel.store.forgotten import Forgotten, Subject
 from thumbwheel.store.production import ProductionPrompt
-from thumbwheel.store.query import run_query
+from thumbwheel.store.query import borrowed_process
 from thumbwheel.store.seen import Digests, SeenEvents, digests_of
 from thumbwheel.store.snapshot import write_snapshot
 from thumbwheel.store.values import (
@@ -36,6 +38,7 @@ __all__ = ["Store"]
 _T = TypeVar("_T")
 
 _CHECKPOINT_BYTES = 256_000_000
+_LONG_LOG_BYTES = 32_000_000
 
 _RECEIVED = "SELECT event_id FROM events UNION ALL SELECT event_id FROM expired_events"
 
@@ -82,6 +85,13 @@ class Store:
         """Finish what is being written, stop what is being read, and close the file."""
         with self._writing:
             self._database.close()
+
+    def interrupt(self, seconds: float) -> None:
+        """Stop what is being read and asked, and wait at most so long until it has ended.
+
+        Whoever reads gets an `UnavailableError`.
+        """
+        self._database.interrupt(seconds)
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -179,9 +189,10 @@ class Store:
             return production.production_prompts(connection, policy, prompt_ids)
 
     def query(self, sql: str, *, max_rows: int = 10_000, timeout_seconds: float = 60.0) -> pa.Table:
-        """Return the first rows of one SELECT of a user's.
+        """Return the first rows of one SELECT of a user's, as the store is at this moment.
 
-        It can neither write nor reach files, the network, settings or other databases.
+        It can neither write nor reach files, the network, settings or other databases. It runs in a
+        process of its own, which is ended when the time is up.
 
         Args:
             sql: The user's text.
@@ -191,8 +202,12 @@ class Store:
         Raises:
             DataError: It is not one SELECT, is wrong, or took too long or too much memory.
         """
-        with self._database.reading() as connection:
-            return run_query(connection, sql, max_rows=max_rows, timeout_seconds=timeout_seconds)
+        with borrowed_process(timeout_seconds) as process, ExitStack() as stack:
+            with self._writing:
+                self._shorten_log()
+                path = stack.enter_context(self._database.lent(process.stop))
+                process.open(path, sql, max_rows, timeout_seconds)
+            return process.result()
 
     def size(self) -> int:
         """Return the bytes on disk: the file and its write-ahead log."""
@@ -254,7 +269,7 @@ class Store:
         with self._writing:
             # Before the batch, so that a batch that was committed never looks like a failure.
             if self._database.log_size() > _CHECKPOINT_BYTES:
-                self._database.checkpoint()
+                self._database.checkpoint(unless_lent=True)
             kept, kept_letters = self._screen(events, dead_letters)
             with self._database.writing() as connection:
                 new = self._insert_new(connection, source, kept, now)
@@ -351,6 +366,12 @@ class Store:
         """
         with self._writing:
             self._database.checkpoint()
+
+    def _shorten_log(self) -> None:
+        """Who opens the file reads the whole log first."""
+        if self._database.log_size() > _LONG_LOG_BYTES:
+            with suppress(DiskFullError):
+                self._database.checkpoint(unless_lent=True)
 
     def _screen(
         self, events: pa.Table, dead_letters: Sequence[DeadLetter] = ()

@@ -2,7 +2,10 @@
 
 import os
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 from storing import append, event, numbered, read_rated, take_snapshot
 
@@ -157,9 +160,55 @@ def test_a_query_that_takes_too_long_is_stopped(store):
     assert append(store, event(event_id="later")).stored == 1
 
 
+WIDE = "SELECT {0} AS a, {0} || 'b' AS b, {0} || 'c' AS c FROM range(2000)"
+
+
+def test_what_hears_no_interrupt_is_stopped(store):
+    """A function that never looks up ends with its process, and the store goes on at once."""
+    started = time.monotonic()
+    with pytest.raises(DataError, match=r"longer than 0\.3 seconds"):
+        ask(
+            store,
+            "SELECT levenshtein(repeat('ab', 300000), repeat('ba', 300000))",
+            timeout_seconds=0.3,
+        )
+    assert time.monotonic() - started < 5
+    assert append(store, event(event_id="later")).stored == 1
+    assert ask(store, "SELECT count(*) AS n FROM events") == [{"n": 11}]
+
+
+def test_a_wide_result_is_never_built(store):
+    """Three columns of ten megabytes a value end the query before they are in memory."""
+    children = psutil.Process().children()
+    with pytest.raises(DataError, match=r"bytes|(?i:memory)"):
+        ask(store, WIDE.format("repeat(md5(range::VARCHAR), 300_000)"))
+    assert sum(child.memory_info().rss for child in children if child.is_running()) < 2 << 30
+    assert append(store, event(event_id="later")).stored == 1
+
+
+def test_queries_see_the_moment_they_are_asked_at(tmp_path):
+    """What was committed is seen from the log and from the file; checkpoints wait for readers."""
+    with Store(tmp_path / "s.duckdb") as store, ThreadPoolExecutor(1) as pool:
+        counted = []
+        for number in range(6):
+            append(store, *numbered(number, 300), cursor=str(number))
+            counted += [row["n"] for row in ask(store, "SELECT count(*) AS n FROM events")]
+            if number % 2:
+                store.checkpoint()
+        assert counted == [n * counted[0] for n in range(1, 7)]
+        slow = "SELECT count(*) AS n, max(hash(prompt, range)) FROM events, range(20000)"
+        asked = pool.submit(ask, store, slow)
+        while not store._database._lent:
+            os.sched_yield()
+        for number in range(6, 9):
+            append(store, *numbered(number, 300), cursor=str(number))
+            store._database.checkpoint(unless_lent=True)
+        assert asked.result()[0]["n"] == counted[-1] * 20000
+
+
 def test_a_query_that_takes_too_much_is_stopped(tmp_path, monkeypatch):
     """A result or an intermediate that does not fit is an error of the query."""
-    monkeypatch.setattr("thumbwheel.store.database.MEMORY_LIMIT", "100MB")
+    monkeypatch.setattr("thumbwheel.store.query.process.MEMORY_LIMIT", "100MB")
     with Store(tmp_path / "s.duckdb") as store:
         with pytest.raises(DataError, match="Out of Memory"):
             ask(store, "SELECT list(range) FROM range(1000000000)")
@@ -170,7 +219,7 @@ def test_a_query_that_takes_too_much_is_stopped(tmp_path, monkeypatch):
 
 def test_more_than_fits_in_memory_goes_to_disk(tmp_path, monkeypatch):
     """Under a small memory limit a sort spills to a folder beside the store, and only there."""
-    monkeypatch.setattr("thumbwheel.store.database.MEMORY_LIMIT", "64MB")
+    monkeypatch.setattr("thumbwheel.store.query.process.MEMORY_LIMIT", "64MB")
     big = (
         "SELECT max(a) AS last FROM ("
         "SELECT md5(range::VARCHAR) AS a FROM range(1500000) ORDER BY a LIMIT 1400000 OFFSET 10)"
@@ -178,9 +227,9 @@ def test_more_than_fits_in_memory_goes_to_disk(tmp_path, monkeypatch):
     with Store(tmp_path / "s.duckdb") as store:
         (row,) = ask(store, big)
         assert len(row["last"]) == 32
-    with Store(tmp_path / "blocked.duckdb") as store:
-        (tmp_path / "blocked.duckdb.tmp").write_text("in the way of the folder")
-        with pytest.raises((DataError, UnavailableError)):
+        assert {path.name for path in tmp_path.iterdir()} <= {"s.duckdb", "s.duckdb.wal"}
+        monkeypatch.setattr("thumbwheel.store.query.process._MOST_SPILLED", 1 << 20)
+        with pytest.raises(DataError, match="Out of Memory"):
             ask(store, big)
         assert append(store, event(event_id="a")).stored == 1
 
@@ -211,7 +260,7 @@ def test_closing_stops_what_is_being_read(tmp_path):
 
     reader = threading.Thread(target=run)
     reader.start()
-    while not store._database._borrowed:
+    while not store._database._lent:
         os.sched_yield()
     store.close()
     reader.join()

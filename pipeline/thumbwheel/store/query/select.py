@@ -1,15 +1,13 @@
 """A user's SQL: one SELECT that reads this store and nothing else.
 
 That no file, network or setting is reached is the database's own configuration (see `database`),
-and that nothing is written is its read-only transaction. What is checked here is what they would
-let through: table functions that act on the database.
+and that nothing is written is that its file is open for reading only. What is checked here is what
+they would let through: table functions that act on the database.
 """
 
 import json
 import re
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import duckdb
 import pyarrow as pa
@@ -18,13 +16,15 @@ from thumbwheel.errors import DataError
 from thumbwheel.store.database import Connection
 from thumbwheel.store.faults import first_line, is_about_store
 
-__all__ = ["run_query"]
+__all__ = ["select"]
+
+_HINT = re.compile(r"(Candidate bindings: |Did you mean )[^\n]+")
 
 # DuckDB's parser ends the process when a query is nested some ten thousand levels deep.
-_HINT = re.compile(r"(Candidate bindings: |Did you mean )[^\n]+")
 _MAX_CHARACTERS = 20_000
 
 _MAX_RESULT_BYTES = 100_000_000
+_ROWS = 2048
 
 _TABLE_FUNCTIONS = {
     "duckdb_columns",
@@ -38,39 +38,41 @@ _TABLE_FUNCTIONS = {
 }
 
 
-def run_query(
-    connection: Connection, sql: str, *, max_rows: int, timeout_seconds: float
-) -> pa.Table:
+def select(connection: Connection, sql: str, max_rows: int) -> pa.Table:
     """Return at most the first `max_rows` rows of one SELECT.
 
     Args:
-        connection: In a read-only transaction.
+        connection: Reads the store, and cannot write it.
         sql: The user's text.
-        max_rows: One more than are shown tells whether there are more.
-        timeout_seconds: How long it may take.
+        max_rows: Rows at most.
 
     Raises:
-        DataError: It is not one SELECT, is wrong, or took too long or too much memory.
+        DataError: It is not one SELECT, is wrong, or its result is too large.
+        duckdb.Error: The store cannot be read.
     """
-    with _interrupted_after(timeout_seconds, connection) as timed_out:
-        try:
-            checked = _checked(connection, sql)
-            rows = connection.sql(checked).limit(max_rows).to_arrow_table()
-        except duckdb.Error as error:
-            if timed_out.is_set():
-                raise DataError(
-                    f"the query took longer than {timeout_seconds:g} seconds and was stopped; "
-                    "ask for less"
-                ) from error
-            if is_about_store(error):
-                raise  # explained where the connection came from
-            raise DataError(f"the query failed: {_with_hint(error)}") from error
-    if rows.nbytes > _MAX_RESULT_BYTES:
-        raise DataError(
-            f"the query's result has {rows.nbytes:,} bytes; at most {_MAX_RESULT_BYTES:,} go, so "
-            "ask for fewer rows or columns"
-        )
-    return rows
+    try:
+        rows = connection.sql(_checked(connection, sql)).limit(max_rows)
+        return _read(rows.to_arrow_reader(_ROWS))
+    except (pa.ArrowException, duckdb.Error) as error:
+        # Arrow's stream interface hands on the words of an error, not its type.
+        failure = error if isinstance(error, duckdb.Error) else duckdb.Error(str(error))
+        if isinstance(error, duckdb.Error) and is_about_store(error):
+            raise  # explained by who has opened the store
+        raise DataError(f"the query failed: {_with_hint(failure)}") from error
+
+
+def _read(batches: pa.RecordBatchReader) -> pa.Table:
+    """Read batch by batch, so that a result that is too large is never there as a whole."""
+    held, size = [], 0
+    for batch in batches:
+        size += batch.nbytes
+        if size > _MAX_RESULT_BYTES:
+            raise DataError(
+                f"the query's result has more than {_MAX_RESULT_BYTES:,} bytes; ask for fewer rows "
+                "or columns"
+            )
+        held.append(batch)
+    return pa.Table.from_batches(held, batches.schema)
 
 
 def _with_hint(error: duckdb.Error) -> str:
@@ -113,25 +115,3 @@ def _table_functions(tree: object) -> Iterator[str]:
             pending.extend(node.values())
         elif isinstance(node, list):
             pending.extend(node)
-
-
-@contextmanager
-def _interrupted_after(seconds: float, connection: Connection) -> Iterator[threading.Event]:
-    """Interrupt what runs on the connection when the time is up; the event tells that it was."""
-    done, timed_out = threading.Event(), threading.Event()
-
-    def watch() -> None:
-        if done.wait(seconds):
-            return
-        timed_out.set()
-        # An interrupt between two calls into DuckDB is lost, so one may not be enough.
-        while not done.wait(0.05):
-            connection.interrupt()
-
-    watcher = threading.Thread(target=watch, name="query time limit", daemon=True)
-    watcher.start()
-    try:
-        yield timed_out
-    finally:
-        done.set()
-        watcher.join()

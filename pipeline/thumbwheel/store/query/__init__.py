@@ -1,0 +1,10 @@
+"""A user's SQL, run in a process of its own that can be stopped whatever it does.
+
+- `select`: one SELECT that reads the store and nothing else.
+- `worker`: what runs in the process.
+- `process`: the process as the one that holds the store sees it.
+"""
+
+from thumbwheel.store.query.process import MEMORY_LIMIT, QueryProcess, borrowed_process
+
+__all__ = ["MEMORY_LIMIT", "QueryProcess", "borrowed_process"]
