@@ -8,7 +8,6 @@ from thumbwheel.process.locks import only_one
 from thumbwheel.process.web import BackgroundServer
 from thumbwheel_connectors.http.app import make_app
 from thumbwheel_connectors.http.auth import Gatekeeper
-from thumbwheel_connectors.http.protocol import GuardedProtocol
 from thumbwheel_connectors.http.writer import GroupCommit, SegmentWriter
 
 __all__ = ["HttpReceiver"]
@@ -71,7 +70,7 @@ class HttpReceiver:
                 rate_limit=rate_limit,
                 body_seconds=body_seconds,
             )
-            self._web = BackgroundServer(app, host, port, _GRACE_SECONDS, GuardedProtocol)
+            self._web = BackgroundServer(app, host, port, _GRACE_SECONDS)
             self._stack = stack.pop_all()
         self.url = self._web.url
 

@@ -2,16 +2,32 @@
 
 import ipaddress
 import logging
+import resource
 import socket
 import threading
+from functools import partial
 from typing import Any
 
 from thumbwheel.errors import SourceError
 
-__all__ = ["LOOPBACK_NAMES", "BackgroundServer", "is_loopback"]
+__all__ = ["LOOPBACK_NAMES", "BackgroundServer", "is_loopback", "raise_file_limit"]
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 """What a machine calls itself in the header `Host`."""
+
+
+# So many may have been accepted before the first of them can be refused.
+_BACKLOG = 128
+
+_MOST_FILES = 65_536
+
+
+def raise_file_limit() -> None:
+    """Let the process open as many files as it may, up to a limit that suffices."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def is_loopback(host: str) -> bool:
@@ -30,7 +46,7 @@ class BackgroundServer:
         host: The address to listen on.
         port: The port; 0 takes a free one.
         grace_seconds: How long requests that were begun may take to finish when it closes.
-        protocol: uvicorn's protocol class, when it is not the usual one.
+        message_seconds: How long a request may take to come in, if not 20 seconds.
 
     Attributes:
         url: Where it listens.
@@ -40,16 +56,24 @@ class BackgroundServer:
     """
 
     def __init__(
-        self, app: Any, host: str, port: int, grace_seconds: int, protocol: Any = "auto"
+        self,
+        app: Any,
+        host: str,
+        port: int,
+        grace_seconds: int,
+        message_seconds: float | None = None,
     ) -> None:
         import uvicorn
+
+        from thumbwheel.process.guarded import GuardedProtocol
 
         self._socket = _listen(host, port)
         port = self._socket.getsockname()[1]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         settings = uvicorn.Config(
             app,
-            http=protocol,
+            http=partial(GuardedProtocol, message_seconds=message_seconds),  # type: ignore[arg-type]
+            backlog=_BACKLOG,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -84,7 +108,7 @@ class BackgroundServer:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SourceError(

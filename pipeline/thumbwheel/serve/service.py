@@ -23,7 +23,7 @@ from thumbwheel.ingest import SourcePipeline, expire_parked, replay_dead_letters
 from thumbwheel.plugin.host import Plugins
 from thumbwheel.process.durable import write_bytes
 from thumbwheel.process.locks import only_one
-from thumbwheel.process.web import LOOPBACK_NAMES, BackgroundServer, is_loopback
+from thumbwheel.process.web import LOOPBACK_NAMES, BackgroundServer, is_loopback, raise_file_limit
 from thumbwheel.serve.api import Owner, make_api
 from thumbwheel.serve.metrics import Metrics
 from thumbwheel.serve.sources import SourceThread
@@ -38,6 +38,7 @@ _HOUSEKEEPING_SECONDS = 60.0
 _DRAIN_SECONDS = 10.0
 _GIVE_UP_SECONDS = 5.0
 _ANSWER_SECONDS = 3
+_BODY_SECONDS = 60.0
 _LAST_SECONDS = 28.0
 
 _log = structlog.get_logger("thumbwheel.serve")
@@ -72,6 +73,7 @@ class _Service:
     def run(self) -> None:
         layout = self._config.layout
         scratch = layout.scratch
+        raise_file_limit()
         with ExitStack() as stack:
             stack.enter_context(
                 only_one(
@@ -112,7 +114,9 @@ class _Service:
             )
             listening = self._config.serve
             api = make_api(owner, _names(listening))
-            server = BackgroundServer(api, listening.host, listening.port, _ANSWER_SECONDS)
+            server = BackgroundServer(
+                api, listening.host, listening.port, _ANSWER_SECONDS, _BODY_SECONDS
+            )
             stack.callback(_close, server, store)
             stack.callback(self._stop_sources)
             for source in self._sources:

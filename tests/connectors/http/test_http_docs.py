@@ -15,7 +15,9 @@ from http_senders import logged_ids
 from pydantic import TypeAdapter
 
 from thumbwheel.config import SourceConfig
-from thumbwheel_connectors.http import app, openapi, protocol, server
+from thumbwheel.process import guarded
+from thumbwheel.process.guarded import GuardedProtocol
+from thumbwheel_connectors.http import app, openapi, server
 from thumbwheel_connectors.http.connector import HttpConnector
 
 PAGE = (Path(__file__).parents[3] / "docs" / "http.md").read_text(encoding="utf-8")
@@ -95,6 +97,8 @@ def test_the_limits_are_those_in_force():
     """Numbers in the prose are the code's."""
     assert f"up\nto {openapi.MAX_BATCH:,}" in PAGE
     assert f"within {server._BODY_SECONDS:.0f} seconds" in PAGE
-    assert f"within {protocol._MESSAGE_SECONDS:.0f} seconds" in PAGE
-    assert f"more than {protocol._MAX_CONNECTIONS} connections" in PAGE
+    assert f"within {GuardedProtocol.message_seconds:.0f} seconds" in PAGE
+    assert f"within {GuardedProtocol.head_seconds:.0f}" in PAGE
+    assert f"more than {guarded._MAX_CONNECTIONS} connections" in PAGE
+    assert f"{guarded._MAX_OF_ADDRESS} of one address" in PAGE
     assert f"than {app._MAX_HELD_BYTES >> 20} MiB of bodies" in PAGE

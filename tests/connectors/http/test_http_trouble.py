@@ -6,6 +6,7 @@ import select
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -25,11 +26,13 @@ from small_disk import small_disk
 
 from thumbwheel.errors import BusyError, SourceError
 from thumbwheel.events import EventParser
-from thumbwheel_connectors.http import app, protocol
+from thumbwheel.process import guarded
+from thumbwheel.process.guarded import GuardedProtocol
+from thumbwheel_connectors.http import app
 from thumbwheel_connectors.http.auth import Gatekeeper
 from thumbwheel_connectors.http.connector import HttpConnector
-from thumbwheel_connectors.http.protocol import GuardedProtocol
 from thumbwheel_connectors.http.server import HttpReceiver
+from thumbwheel_connectors.http.writer import SegmentWriter
 
 KILLS = 4
 DISK_BYTES = 2 * 1024 * 1024
@@ -191,6 +194,7 @@ def test_a_log_has_one_receiver(connector, url):
 def hasty(tmp_path, monkeypatch):
     """A receiver with little patience: (connector, url)."""
     monkeypatch.setattr(GuardedProtocol, "message_seconds", 1.0)
+    monkeypatch.setattr(GuardedProtocol, "head_seconds", 1.0)
     connector = HttpConnector(tmp_path / "log", port=0, allow_anonymous=True)
     receiver = HttpReceiver(
         connector.log,
@@ -265,24 +269,33 @@ def test_bodies_in_memory_are_limited(hasty, monkeypatch):
     assert logged_ids(connector)[-1] == "e1"
 
 
-def test_more_connections_than_can_be_served_are_refused(connector, url, monkeypatch):
-    """Idle connections cannot take this process its last files; with them gone it goes on."""
-    monkeypatch.setattr(protocol, "_MAX_CONNECTIONS", 20)
+@pytest.mark.parametrize("limit", ["_MAX_CONNECTIONS", "_MAX_OF_ADDRESS"])
+def test_who_says_nothing_makes_room(connector, url, monkeypatch, limit):
+    """Of too many connections those go that were silent longest, and a neighbour is served."""
+    monkeypatch.setattr(guarded, limit, 20)
     connections = [connect(url) for _ in range(30)]
-    wait_until(lambda: len(select.select(connections, [], [], 0)[0]) == 10)
-    with pytest.raises(requests.ConnectionError):
-        post(url, vote(1))
+    wait_until(lambda: len(select.select(connections, [], [], 0)[0]) >= 10)
+    assert select.select(connections, [], [], 0)[0][0] is connections[0]
+    started = time.monotonic()
+    assert post(url, vote(1)).status_code == 202
+    assert time.monotonic() - started < 2
+    assert select.select([connections[-1]], [], [], 0)[0] == []
     for connection in connections:
         connection.close()
-    wait_until(lambda: post_or_none(url) == 202)
     assert logged_ids(connector) == ["e1"]
 
 
-def post_or_none(url):
-    try:
-        return post(url, vote(1)).status_code
-    except requests.ConnectionError:
-        return None
+def test_who_waits_for_the_server_is_not_dropped(connector, url, monkeypatch):
+    """A request that is being answered stays while a hundred others come."""
+    monkeypatch.setattr(guarded, "_MAX_CONNECTIONS", 5)
+    monkeypatch.setattr(SegmentWriter, "append", lambda *_: time.sleep(0.5))
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(post, url, vote(1))
+        time.sleep(0.2)
+        connections = [connect(url) for _ in range(100)]
+        assert asked.result().status_code == 202
+        for connection in connections:
+            connection.close()
 
 
 def test_garbage_is_answered_and_closed(url):
