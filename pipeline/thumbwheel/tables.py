@@ -49,10 +49,12 @@ EVENTS = pa.schema(
         ("comparison_id", pa.string()),
         ("occurred_at", pa.timestamp("us", tz="UTC")),
         ("metadata", pa.string()),
+        ("updated_at", pa.timestamp("us", tz="UTC")),
     ]
 )
 """`process_events`: one row an event. It carries a generation (`prompt` and `completion`), a vote
-(`is_vote`; `score` in [-1, 1], null withdraws an earlier vote), or both. `metadata` is JSON."""
+(`is_vote`; `score` in [-1, 1], null withdraws an earlier vote), or both. `metadata` is JSON. Of
+several rows with one `event_id`, that of the latest `updated_at` replaces the others."""
 
 DEAD_LETTERS = pa.schema(
     [pa.field("raw", pa.binary(), nullable=False), pa.field("reason", pa.string(), nullable=False)]

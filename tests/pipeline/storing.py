@@ -39,9 +39,12 @@ def table(events):
     return pa.Table.from_pylist(list(events), schema=IDENTIFIED)
 
 
-def append(store, *events, letters=(), cursor="1", source="s", now=NOW):
+def append(store, *events, letters=(), cursor="1", source="s", now=NOW, namespace=None):
     received = len(events) + len(letters)
-    return store.append(source, table(events), letters, cursor=cursor, received=received, now=now)
+    return store.append(
+        source, table(events), letters, cursor=cursor, received=received, now=now,
+        namespace=namespace,
+    )  # fmt: skip
 
 
 def rated(store, tmp_path):

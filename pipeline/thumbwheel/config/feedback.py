@@ -30,6 +30,10 @@ class SourceConfig(Section):
     The mapping is a name, or a table of options whose `use` is the name (by default `keys`).
     Without one, records are in Thumbwheel's own event format (see docs/events.md). Up to
     `batch_size` records are committed together. `origin` says whose judgements these are.
+
+    Ids of events, answers, comparisons and raters are the source's own: nobody who writes to one
+    source speaks for another. `ids = "shared"`, or the same `namespace`, joins sources that mean
+    the same by an id.
     """
 
     name: Name
@@ -38,6 +42,19 @@ class SourceConfig(Section):
     mapping: str | dict[str, Any] | None = None
     batch_size: Annotated[int, Field(ge=1)] = 10_000
     origin: Origin = "users"
+    ids: Literal["own", "shared"] = "own"
+    namespace: Name | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_join(self) -> Self:
+        if self.namespace is not None and self.ids == "shared":
+            raise ValueError('`ids = "shared"` and `namespace` both join sources: set one of them')
+        return self
+
+    @property
+    def id_namespace(self) -> str:
+        """Whose the ids are: no source is called `*`."""
+        return "*" if self.ids == "shared" else self.namespace or self.name
 
 
 class PluginConfig(Section):

@@ -188,6 +188,7 @@ class KeyMapping(RatingOptions):
         correction: The key of the rater's own better answer.
         comparison_id: The key that ties the votes of one side-by-side choice.
         occurred_at: The key of the time.
+        updated_at: The key of when the record was changed last.
         up: See `RatingOptions`. A text in place of a list is the key of a column that is true for a
             vote up; there is no `rating` then.
         down: See `RatingOptions`. A text: the key of a column that is true for a vote down.
@@ -213,6 +214,7 @@ class KeyMapping(RatingOptions):
     correction: Key | None = None
     comparison_id: Key | None = None
     occurred_at: Key | None = None
+    updated_at: Key | None = None
     anonymous: frozenset[str] = frozenset({"", "anon", "anonymous"})
     turns: dict[str, Literal["system", "user", "assistant"]] = field(default_factory=dict)
 
@@ -301,6 +303,7 @@ class KeyMapping(RatingOptions):
             "correction": self.correction,
             "comparison_id": self.comparison_id,
             "occurred_at": self.occurred_at,
+            "updated_at": self.updated_at,
         }
         return {name: KeyPath.of(key) for name, key in keys.items() if key is not None}
 

@@ -92,7 +92,7 @@ def to_row(event: WireEvent, raw: bytes, rules: ReadingRules = _PLAIN) -> Row:
         raise MalformedRecordError("it has a prompt but no completion")
     elif completion is not None:
         raise MalformedRecordError("it has a completion but no prompt")
-    elif not generation_id or not (is_vote or comment or correction):
+    elif not generation_id or not (is_vote or comment or correction or _is_revision(event)):
         raise MalformedRecordError(
             "it carries neither an answer (prompt and completion) nor something about one "
             "(generation_id, and a score, a comment or a correction)"
@@ -111,9 +111,15 @@ def to_row(event: WireEvent, raw: bytes, rules: ReadingRules = _PLAIN) -> Row:
         event.get("comparison_id"),
         event.get("occurred_at"),
         _json("metadata", metadata) if metadata else None,
+        event.get("updated_at"),
         prompt_id,
         completion_id,
     )
+
+
+def _is_revision(event: WireEvent) -> bool:
+    """Tell whether an event may replace an earlier one, and so says something even when empty."""
+    return event.get("updated_at") is not None and event.get("event_id") is not None
 
 
 def to_table(rows: Sequence[Row]) -> pa.Table:

@@ -179,6 +179,8 @@ class WireEvent(TypedDict):
     """Ties the votes of one side-by-side choice."""
     occurred_at: NotRequired[_Moment | None]
     """ISO 8601, or seconds or milliseconds since 1970."""
+    updated_at: NotRequired[_Moment | None]
+    """When the record was changed last: a later one of the same `event_id` replaces it."""
     metadata: NotRequired[dict[str, Any] | None]
     """Kept as it is."""
 

@@ -86,7 +86,7 @@ class SourcePipeline:
         base_dir: Path,
         parsing: Parsing,
     ) -> None:
-        self.name = source.name
+        self.name, self._namespace = source.name, source.id_namespace
         self.connector = load_connector(source, base_dir)
         self._parser = parser_for(source, base_dir)
         self._batch_size = source.batch_size
@@ -100,6 +100,7 @@ class SourcePipeline:
             SourceError: It cannot be read as configured.
             UnavailableError: It does not answer.
         """
+        self._store.adopt_namespace(self.name, self._namespace)
         with closing(self.connector.open(self._store.cursor(self.name))) as log:
             yield log
 
@@ -167,6 +168,7 @@ class SourcePipeline:
                 cursor=batch.cursor,
                 received=parsed.received,
                 now=datetime.now(UTC),
+                namespace=self._namespace,
             )
         return counts, parsed.malformed
 

@@ -34,6 +34,7 @@ def replay_dead_letters(
                 "back, or name another one"
             )
         parser = parser_for(known[name], config.base_dir)
+        store.adopt_namespace(name, known[name].id_namespace)
         counts, last = ReplayCounts(), -1
         while letters := store.letters_to_replay(name, last, _BATCH):
             ids = [letter_id for letter_id, _ in letters]
@@ -47,6 +48,7 @@ def replay_dead_letters(
                 reasons,
                 plugin_counts=processed.counts,
                 now=datetime.now(UTC),
+                namespace=known[name].id_namespace,
             )
             last = ids[-1]
         replayed[name] = counts

@@ -96,7 +96,8 @@ def describe_event(state: EventState, fate: Fate | None, detail: str | None = No
     """
     when = f" on {state.received_at:%Y-%m-%d at %H:%M} UTC" if state.received_at else ""
     outcome = _outcome(state, fate, detail)
-    return f"{state.event_id} came from {state.source}{when} {outcome}."
+    notes = f" Mind that {' and that '.join(state.notes)}." if state.notes else ""
+    return f"{state.event_id} came from {state.source}{when} {outcome}.{notes}"
 
 
 def _outcome(event: EventState, fate: Fate | None, detail: str | None) -> str:
@@ -120,7 +121,7 @@ def _outcome(event: EventState, fate: Fate | None, detail: str | None) -> str:
         case EventStatus.OVER_BUDGET:
             return f"and does not count, because {rater} has more votes than count of one rater"
         case EventStatus.RETOLD:
-            return f"and is not used, because the answer {answer} had another text before"
+            return "and is not used, because a later version of its record replaced it"
         case EventStatus.COMMENT:
             return f"with words about the answer {answer} and no vote, so there is nothing to count"
         case EventStatus.ANSWER if fate is None:

@@ -16,6 +16,7 @@ from thumbwheel.store.production import Produced, ProductionPrompt
 from thumbwheel.store.snapshot import COMPARISONS_FILE, RATED_FILE, VOTES_FILE
 from thumbwheel.store.store import Store
 from thumbwheel.store.values import (
+    ConflictingIds,
     DeadLetter,
     PluginCount,
     Quarantined,
@@ -31,6 +32,7 @@ __all__ = [
     "RATED_FILE",
     "VOTES_FILE",
     "Accounts",
+    "ConflictingIds",
     "DeadLetter",
     "EventState",
     "Forgotten",

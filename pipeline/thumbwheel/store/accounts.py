@@ -12,6 +12,7 @@ import pyarrow as pa
 from pydantic_core import to_json
 
 from thumbwheel.config import VotePolicy
+from thumbwheel.store.conflicts import conflicts_of
 from thumbwheel.store.database import Connection
 from thumbwheel.store.sources import balance
 from thumbwheel.store.values import Quarantined
@@ -73,6 +74,7 @@ class EventState:
         superseded_by: What the same rater said last, of a superseded vote.
         quarantined: The rater whose votes are left out.
         reason: Why a record could not be read.
+        notes: What is wrong with its ids, in words.
     """
 
     event_id: str
@@ -87,6 +89,7 @@ class EventState:
     superseded_by: str | None = None
     quarantined: Quarantined | None = None
     reason: str | None = None
+    notes: Sequence[str] = ()
 
 
 # Over the tables of `WeighedVotes`. Of an event that both votes and corrects, the vote is
@@ -102,34 +105,42 @@ WITH counted AS (
 ),
 numbered AS (
     SELECT events.*, coalesce(r, -1 - arrival) AS r
-    FROM events LEFT JOIN numbered_raters USING (rater_id)
+    FROM scoped_events AS events LEFT JOIN numbered_raters USING (namespace, rater_id)
+),
+spoken AS (
+    SELECT events.*,
+           coalesce(events.prompt_id::UUID, turned.p, answers.p) AS p,
+           coalesce(events.completion_id::UUID, turned.c, answers.c) AS c
+    FROM numbered AS events LEFT JOIN turned USING (arrival)
+         LEFT JOIN answers USING (namespace, generation_id)
 ),
 classified AS (
-    SELECT events.*, identity(about.p) AS about_prompt,
-           identity(coalesce(counted.c, about.c)) AS about_text,
+    SELECT events.*, identity(events.p) AS about_prompt,
+           identity(coalesce(counted.c, events.c)) AS about_text,
            counted.origin AS origin,
            latest_again.arrival AS latest_vote,
            CASE
-               WHEN about.generation_id IS NULL THEN 'parked'
+               WHEN events.c IS NULL THEN 'parked'
+               WHEN replaced.is_vote THEN 'superseded'
+               WHEN replaced.arrival IS NOT NULL THEN 'retold'
                WHEN counted.place = 1 THEN 'vote'
                WHEN counted.place = 2 THEN 'correction'
                WHEN latest_again.arrival <> events.arrival THEN 'superseded'
-               WHEN is_vote AND events.score IS NULL THEN 'withdrawn'
+               WHEN events.is_vote AND events.score IS NULL THEN 'withdrawn'
                WHEN quarantined.r IS NOT NULL THEN 'quarantined'
-               WHEN is_vote THEN 'over_budget'
+               WHEN events.is_vote THEN 'over_budget'
                WHEN trim(events.correction) <> '' AND corrections.arrival IS NULL THEN 'superseded'
-               WHEN events.completion_id::UUID <> about.c THEN 'retold'
                WHEN events.completion_id IS NOT NULL THEN 'answer'
                ELSE 'comment'
            END AS state
-    FROM numbered AS events
-    LEFT JOIN answers AS about ON about.generation_id = events.generation_id
+    FROM spoken AS events
+    LEFT JOIN replaced ON replaced.arrival = events.arrival
     LEFT JOIN counted ON counted.arrival = events.arrival
-    LEFT JOIN latest_again ON is_vote AND latest_again.generation_id = events.generation_id
-        AND latest_again.r = events.r
+    LEFT JOIN latest_again ON events.is_vote AND latest_again.generation_id = events.generation_id
+        AND latest_again.r = events.r AND latest_again.c IS NOT DISTINCT FROM events.c
         AND latest_again.comparison_id IS NOT DISTINCT FROM events.comparison_id
     LEFT JOIN quarantined ON quarantined.r = events.r
-        AND (is_vote OR trim(events.correction) <> '')
+        AND (events.is_vote OR trim(events.correction) <> '')
     LEFT JOIN corrections ON corrections.arrival = events.arrival
 )
 """
@@ -148,11 +159,12 @@ GROUP BY ALL ORDER BY ALL
 
 _STATE = f"""
 {_CLASSIFIED}
-SELECT state, source, received_at AT TIME ZONE 'UTC', occurred_at AT TIME ZONE 'UTC',
+SELECT namespace, state, source, received_at AT TIME ZONE 'UTC', occurred_at AT TIME ZONE 'UTC',
        generation_id, rater_id, about_prompt, about_text,
        CASE WHEN state = 'superseded' AND is_vote
             THEN (SELECT event_id FROM events WHERE arrival = latest_vote) END
 FROM classified WHERE event_id = ?
+ORDER BY updated_at NULLS FIRST, arrival
 """  # noqa: S608
 
 # The text of bytes that is compared shows each byte that is not plain ASCII by its number.
@@ -192,9 +204,11 @@ def event_state(connection: Connection, event_id: str, policy: VotePolicy) -> Ev
     if not known:
         return _never_stored(connection, event_id)
     weighed = WeighedVotes(connection, policy)
-    quarantined = {rater.rater_id: rater for rater in weighed.quarantined}
-    (row,) = weighed.connection.execute(_STATE, [event_id]).fetchall()
-    state, source, received_at, occurred_at, generation_id, rater_id, *about = row
+    quarantined = {(rater.namespace, rater.rater_id): rater for rater in weighed.quarantined}
+    # Of a record that was changed, the latest; of two sources' records of one id, the one that came
+    # last.
+    *_, row = weighed.connection.execute(_STATE, [event_id]).fetchall()
+    namespace, state, source, received_at, occurred_at, generation_id, rater_id, *about = row
     prompt_id, completion_id, superseded_by = about
     return EventState(
         event_id,
@@ -207,7 +221,10 @@ def event_state(connection: Connection, event_id: str, policy: VotePolicy) -> Ev
         prompt_id,
         completion_id,
         superseded_by,
-        quarantined=quarantined.get(rater_id) if state == EventStatus.QUARANTINED else None,
+        quarantined=(
+            quarantined.get((namespace, rater_id)) if state == EventStatus.QUARANTINED else None
+        ),
+        notes=conflicts_of(connection, namespace, event_id, generation_id),
     )
 
 

@@ -64,17 +64,19 @@ class Found:
 _OF_RATER = """
 CREATE TEMP TABLE going AS
 WITH own AS (
-    SELECT DISTINCT generation_id FROM events WHERE rater_id = $name
+    SELECT DISTINCT namespace, generation_id FROM scoped_events WHERE rater_id = $name
 ),
 shared AS (
-    SELECT DISTINCT generation_id FROM events SEMI JOIN own USING (generation_id)
+    SELECT DISTINCT namespace, generation_id
+    FROM scoped_events SEMI JOIN own USING (namespace, generation_id)
     WHERE rater_id IS DISTINCT FROM $name AND (
         rater_id IS NOT NULL OR is_vote OR comment IS NOT NULL OR correction IS NOT NULL)
 )
-SELECT arrival, generation_id NOT IN (SELECT generation_id FROM shared) AS is_whole
-FROM events WHERE rater_id = $name
+SELECT arrival, shared.generation_id IS NULL AS is_whole
+FROM scoped_events LEFT JOIN shared USING (namespace, generation_id) WHERE rater_id = $name
 UNION
-SELECT arrival, true FROM events SEMI JOIN (FROM own EXCEPT FROM shared) USING (generation_id)
+SELECT arrival, true FROM scoped_events SEMI JOIN (FROM own EXCEPT FROM shared)
+    USING (namespace, generation_id)
 """
 
 _OF_GENERATION = """
@@ -90,9 +92,9 @@ FROM events JOIN going USING (arrival)
 # The text of a correction is a completion of the prompt that the corrected answer answers.
 _CORRECTIONS = """
 SELECT DISTINCT answers.prompt_id, told.correction
-FROM (SELECT generation_id, correction FROM events JOIN going USING (arrival)
+FROM (SELECT namespace, generation_id, correction FROM scoped_events JOIN going USING (arrival)
       WHERE trim(correction) <> '') AS told
-JOIN events AS answers USING (generation_id) WHERE answers.prompt_id IS NOT NULL
+JOIN scoped_events AS answers USING (namespace, generation_id) WHERE answers.prompt_id IS NOT NULL
 """
 
 _GONE = """

@@ -107,7 +107,19 @@ CREATE TABLE plugin_counts (
 );
 """
 
-_MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
+# Ids are the source's own, unless the configuration joins sources: then theirs are in one
+# namespace. It is a join and no column, so that sources are joined at once and events cost nothing
+# more. Records may be replaced by later ones of the same id.
+_VERSION_4 = """
+ALTER TABLE events ADD COLUMN updated_at TIMESTAMPTZ;
+ALTER TABLE expired_events ADD COLUMN updated_at TIMESTAMPTZ;
+ALTER TABLE sources ADD COLUMN namespace VARCHAR;
+UPDATE sources SET namespace = source;
+CREATE VIEW scoped_events AS
+    SELECT events.*, sources.namespace FROM events JOIN sources ON sources.source = events.source;
+"""
+
+_MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 
 
 def migrate(connection: Any, path: Path) -> None:

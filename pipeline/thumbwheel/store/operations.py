@@ -18,6 +18,7 @@ from thumbwheel.config import VotePolicy
 from thumbwheel.store.accounts import Accounts, EventState
 from thumbwheel.store.production import ProductionPrompt
 from thumbwheel.store.values import (
+    ConflictingIds,
     PluginCount,
     ReplayCounts,
     Snapshot,
@@ -102,6 +103,11 @@ class OpenedStore(Protocol):
     @_served("GET", "/v1/votes")
     def vote_counts(self) -> VoteCounts:
         """Return what became of the stored votes."""
+        ...
+
+    @_served("GET", "/v1/conflicts")
+    def conflicting_ids(self) -> list[ConflictingIds]:
+        """Return the ids that name several answers, or that two sources claim."""
         ...
 
     @_served("GET", "/v1/dead-letters")

@@ -37,10 +37,26 @@ class Digests:
         return Digests(self.high[which], self.low[which])
 
 
-def digests_of(event_ids: pa.Array | pa.ChunkedArray) -> Digests:
-    """Return the hashes of event ids, in order; they hold for this process only."""
-    names = event_ids.to_pylist()
-    return Digests(_hashes(names), _hashes(["\0" + name for name in names]))
+def digests_of(events: pa.Table, namespace: str) -> Digests:
+    """Return the hashes by which events are known, in order; they hold for this process only.
+
+    Ids are compared within a namespace. A record that was changed is another event of that id.
+
+    Args:
+        events: With `event_id` and `updated_at`.
+        namespace: Whose ids they are.
+    """
+    names = events["event_id"].to_pylist()
+    changed = events["updated_at"]
+    if changed.null_count < len(changed):
+        moments = changed.cast(pa.int64()).to_pylist()
+        names = [
+            name if moment is None else f"{name}\0{moment}"
+            for name, moment in zip(names, moments, strict=True)
+        ]
+    # Mixed in behind the hashing, which is nearly all of the work, a namespace costs nothing.
+    high, low = _hashes([namespace, "\0" + namespace])
+    return Digests(_hashes(names) ^ high, _hashes(["\0" + name for name in names]) ^ low)
 
 
 def _hashes(texts: list[str]) -> _Words:

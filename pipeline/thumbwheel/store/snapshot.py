@@ -85,11 +85,16 @@ about AS (
     UNION ALL
     SELECT arrival, c, 1.0, 1.0, comparison_id, occurred_at
     FROM corrected SEMI JOIN paired USING (c)
+),
+namesakes AS (
+    SELECT rater_id FROM numbered_raters GROUP BY rater_id HAVING count(*) > 1
 )
 SELECT identity(c) AS completion_id,
-       coalesce('rater:' || rater_id, 'event:' || event_id) AS rater, event_id,
+       CASE WHEN rater_id IS NULL THEN 'event:' || event_id
+            WHEN rater_id IN (FROM namesakes) THEN 'rater@' || namespace || ':' || rater_id
+            ELSE 'rater:' || rater_id END AS rater, event_id,
        about.score, weight, about.comparison_id, about.occurred_at
-FROM events JOIN about USING (arrival)
+FROM scoped_events JOIN about USING (arrival)
 """  # noqa: S608
 
 _CONTENT = """

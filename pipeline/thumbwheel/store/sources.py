@@ -16,6 +16,7 @@ from thumbwheel.types import SourceCounts
 __all__ = [
     "add_batch",
     "add_plugin_counts",
+    "adopt_namespace",
     "balance",
     "expire_parked",
     "move_resolved",
@@ -24,10 +25,10 @@ __all__ = [
 ]
 
 _PARKED = """
-SELECT arrival, source, event_id, received_at
-FROM events AS vote ANTI JOIN (
-    SELECT generation_id FROM events WHERE completion_id IS NOT NULL
-) AS generations USING (generation_id)
+SELECT arrival, source, event_id, received_at, updated_at
+FROM scoped_events AS vote ANTI JOIN (
+    SELECT namespace, generation_id FROM scoped_events WHERE completion_id IS NOT NULL
+) AS generations USING (namespace, generation_id)
 WHERE vote.completion_id IS NULL
 """
 
@@ -57,8 +58,9 @@ WHERE source = $source
 
 _FIRST_BATCH = """
 INSERT INTO sources
-    (source, cursor, received, stored, duplicates, dead_letters, dropped, forgotten)
-VALUES ($source, $cursor, $received, $stored, $duplicates, $dead_letters, $dropped, $forgotten)
+    (source, cursor, received, stored, duplicates, dead_letters, dropped, forgotten, namespace)
+VALUES ($source, $cursor, $received, $stored, $duplicates, $dead_letters, $dropped, $forgotten,
+        $namespace)
 """
 
 _MOVE_RESOLVED = """
@@ -80,7 +82,8 @@ SELECT * FROM counted ANTI JOIN plugin_counts USING (source, plugin, what);
 """
 
 _EXPIRE = """
-INSERT INTO expired_events SELECT event_id, source FROM expiring;
+INSERT INTO expired_events BY NAME
+SELECT event_id, source, updated_at FROM expiring;
 DELETE FROM events WHERE arrival IN (SELECT arrival FROM expiring);
 UPDATE sources SET stored = stored - n, expired = expired + n
 FROM (SELECT source, count(*) AS n FROM expiring GROUP BY source) AS counted
@@ -94,17 +97,27 @@ def read_cursor(connection: Connection, source: str) -> str | None:
     return str(rows[0][0]) if rows else None
 
 
+def adopt_namespace(connection: Connection, source: str, namespace: str) -> bool:
+    """Note the namespace of a source's ids; tell whether it was another one."""
+    ((n_moved,),) = connection.execute(
+        "UPDATE sources SET namespace = $namespace "
+        "WHERE source = $source AND namespace IS DISTINCT FROM $namespace",
+        {"source": source, "namespace": namespace},
+    ).fetchall()
+    return bool(n_moved)
+
+
 def balance(connection: Connection) -> list[SourceCounts]:
     """Return what became of the records of every source."""
     return [SourceCounts(*row) for row in connection.execute(_BALANCE).fetchall()]
 
 
-def add_batch(connection: Connection, counts: SourceCounts, cursor: str) -> None:
+def add_batch(connection: Connection, counts: SourceCounts, cursor: str, namespace: str) -> None:
     """Count one more batch, and note where reading goes on behind it."""
     values = {name: getattr(counts, name) for name in _COUNTED} | {"cursor": cursor}
     ((n_known,),) = connection.execute(_ADD_BATCH, values).fetchall()
     if not n_known:
-        connection.execute(_FIRST_BATCH, values)
+        connection.execute(_FIRST_BATCH, values | {"namespace": namespace})
 
 
 def move_resolved(

@@ -9,10 +9,11 @@ from types import MappingProxyType
 from typing import Self, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from thumbwheel.config import VotePolicy
 from thumbwheel.errors import DiskFullError
-from thumbwheel.store import accounts, forgetting, letters, production, sources
+from thumbwheel.store import accounts, conflicts, forgetting, letters, production, sources
 from thumbwheel.store.accounts import Accounts, EventState
 from thumbwheel.store.database import Connection, Database, stream
 from thumbwheel.store.forgetting import Found
@@ -22,6 +23,7 @@ from thumbwheel.store.query import borrowed_process
 from thumbwheel.store.seen import Digests, SeenEvents, digests_of
 from thumbwheel.store.snapshot import write_snapshot
 from thumbwheel.store.values import (
+    ConflictingIds,
     DeadLetter,
     PluginCount,
     ReplayCounts,
@@ -40,7 +42,10 @@ _T = TypeVar("_T")
 _CHECKPOINT_BYTES = 256_000_000
 _LONG_LOG_BYTES = 32_000_000
 
-_RECEIVED = "SELECT event_id FROM events UNION ALL SELECT event_id FROM expired_events"
+_RECEIVED = """
+SELECT namespace, event_id, updated_at FROM scoped_events
+UNION ALL SELECT namespace, event_id, updated_at FROM expired_events JOIN sources USING (source)
+"""
 
 
 class Store:
@@ -118,6 +123,11 @@ class Store:
         """Return what became of the stored votes."""
         with self._database.reading() as connection:
             return count_votes(connection)
+
+    def conflicting_ids(self) -> list[ConflictingIds]:
+        """Return the ids that name several answers, or that two sources claim."""
+        with self._database.reading() as connection:
+            return conflicts.conflicting_ids(connection)
 
     def dead_letters(
         self, *, source: str | None = None, limit: int = 100
@@ -250,6 +260,7 @@ class Store:
         received: int,
         now: datetime,
         plugin_counts: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
+        namespace: str | None = None,
     ) -> SourceCounts:
         """Commit one batch with its cursor; return what became of it.
 
@@ -262,6 +273,7 @@ class Store:
                 dead letter were dropped by a plugin.
             now: The time to note with what was received.
             plugin_counts: What plugins did to the events: name -> what -> how many.
+            namespace: Whose ids the events bear: by default, the source's own.
 
         Raises:
             DiskFullError: Nothing of the batch was stored.
@@ -272,7 +284,8 @@ class Store:
                 self._database.checkpoint(unless_lent=True)
             kept, kept_letters = self._screen(events, dead_letters)
             with self._database.writing() as connection:
-                new = self._insert_new(connection, source, kept, now)
+                whose = source if namespace is None else namespace
+                new = self._insert_new(connection, source, whose, kept, now)
                 letters.insert_letters(connection, source, kept_letters, now)
                 counts = SourceCounts(
                     source,
@@ -283,7 +296,7 @@ class Store:
                     dropped=received - len(events) - len(dead_letters),
                     forgotten=len(events) - len(kept) + len(dead_letters) - len(kept_letters),
                 )
-                sources.add_batch(connection, counts, cursor)
+                sources.add_batch(connection, counts, cursor, whose)
                 sources.add_plugin_counts(connection, source, plugin_counts)
             self._remember(new)
         return counts
@@ -297,6 +310,7 @@ class Store:
         *,
         now: datetime,
         plugin_counts: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
+        namespace: str | None = None,
     ) -> ReplayCounts:
         """Put events in the place of dead letters that can be read now; all or nothing.
 
@@ -308,6 +322,7 @@ class Store:
             reasons: Why each of the others could not, by id.
             now: The time to note with the events.
             plugin_counts: See `append`.
+            namespace: See `append`.
 
         Raises:
             DataError: One of the letters has been resolved already.
@@ -317,7 +332,8 @@ class Store:
                 letters.delete_letters(connection, source, resolved)
                 letters.update_reasons(connection, source, reasons)
                 kept, _ = self._screen(events)
-                new = self._insert_new(connection, source, kept, now)
+                whose = source if namespace is None else namespace
+                new = self._insert_new(connection, source, whose, kept, now)
                 counts = ReplayCounts(
                     stored=len(new),
                     duplicates=len(kept) - len(new),
@@ -329,6 +345,17 @@ class Store:
                 sources.add_plugin_counts(connection, source, plugin_counts)
             self._remember(new)
         return counts
+
+    def adopt_namespace(self, source: str, namespace: str) -> None:
+        """Put what is stored of a source where its ids belong now; called before it is read.
+
+        What was received twice as long as it was elsewhere was counted as such, and stays so.
+        """
+        with self._writing:
+            with self._database.writing() as connection:
+                moved = sources.adopt_namespace(connection, source, namespace)
+            if moved:
+                self._recalled_epoch = 0
 
     def expire_parked(self, before: datetime) -> int:
         """Delete votes received before a time that still wait for their answer; return how many.
@@ -383,11 +410,11 @@ class Store:
         return self.forgotten.screen(events), kept
 
     def _insert_new(
-        self, connection: Connection, source: str, events: pa.Table, now: datetime
+        self, connection: Connection, source: str, namespace: str, events: pa.Table, now: datetime
     ) -> Digests:
         """Insert what was not received before; return its hashes, for after the commit."""
         self._recall(connection)
-        digests = digests_of(events["event_id"])
+        digests = digests_of(events, namespace)
         new = self._seen.unseen(digests)
         rows = events if new.all() else events.filter(pa.array(new))
         if len(rows):
@@ -405,7 +432,9 @@ class Store:
             return
         self._seen = SeenEvents()
         for batch in stream(connection, _RECEIVED, 1_000_000):
-            self._seen.add(digests_of(batch.column(0)))
+            for namespace in batch.column(0).unique().to_pylist():
+                theirs = batch.filter(pc.equal(batch.column(0), namespace))
+                self._seen.add(digests_of(pa.Table.from_batches([theirs]), namespace))
         ((self._arrival,),) = connection.execute(
             "SELECT coalesce(max(arrival) + 1, 0) FROM events"
         ).fetchall()

@@ -6,9 +6,10 @@ from datetime import datetime
 from pathlib import Path
 
 from thumbwheel.types import VoteCounts
-from thumbwheel.types.fates import Quarantine, SourceStatus
+from thumbwheel.types.fates import IdConflict, Quarantine, SourceStatus
 
 __all__ = [
+    "ConflictingIds",
     "DeadLetter",
     "PluginCount",
     "Quarantined",
@@ -56,6 +57,31 @@ class SourceState:
 
 
 @dataclass(frozen=True, slots=True)
+class ConflictingIds:
+    """Ids of a source that name what they should not, and how many.
+
+    Attributes:
+        source: Whose ids, or the namespace that joined sources share.
+        kind: What is wrong.
+        n: How many ids.
+        example: One of them.
+        other: The source that claims the same ids.
+    """
+
+    source: str
+    kind: IdConflict
+    n: int
+    example: str
+    other: str | None = None
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, in words."""
+        ids = "1 id" if self.n == 1 else f"{self.n:,} ids"
+        return self.kind.words.format(n=ids, other=self.other)
+
+
+@dataclass(frozen=True, slots=True)
 class PluginCount:
     """How often a plugin did something to the events of a source, such as redact an address."""
 
@@ -88,13 +114,17 @@ class ReplayCounts:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A rater whose votes are left out, and why; a burst is `most` votes within so many seconds."""
+    """A rater whose votes are left out, and why; a burst is `most` votes within so many seconds.
+
+    The id is of a namespace: that of a source, unless the configuration joins sources.
+    """
 
     rater_id: str
     n_votes: int
     why: Quarantine
     most: int | None = None
     seconds: float | None = None
+    namespace: str = ""
 
     @property
     def reason(self) -> str:

@@ -10,6 +10,11 @@ __all__ = ["verify"]
 # Hashing a whole row reads every column of it, and DuckDB checks each block that it reads.
 _READ_ALL = 'SELECT bit_xor(hash("{table}")) FROM "{table}"'
 
+_TABLES = """
+SELECT table_name FROM information_schema.tables
+WHERE table_type = 'BASE TABLE' AND table_catalog = current_database()
+"""
+
 _COUNTED = """
 WITH held AS (
     SELECT source, count(*) AS n FROM events GROUP BY source
@@ -39,7 +44,7 @@ def verify(connection: Connection, path: Path) -> None:
         DamagedStoreError: The counts do not agree.
         duckdb.Error: A block could not be read.
     """
-    for (table,) in connection.execute("SHOW TABLES").fetchall():
+    for (table,) in connection.execute(_TABLES).fetchall():
         connection.execute(_READ_ALL.format(table=table)).fetchall()
     for source, *differences in connection.execute(_COUNTED).fetchall():
         if any(difference != 0 for difference in differences):

@@ -14,6 +14,7 @@ import pyarrow as pa
 from thumbwheel.config import VotePolicy, VotesConfig
 from thumbwheel.events import completion_id
 from thumbwheel.store.database import Connection
+from thumbwheel.store.told import find_texts
 from thumbwheel.store.values import Quarantined
 from thumbwheel.types import VoteCounts
 from thumbwheel.types.fates import Quarantine
@@ -32,56 +33,45 @@ SCORE_ONE = 1_000_000_000
 # twice, so that rows are grouped by a hash of the key, and only those that share one are looked at
 # as they are.
 
-# A generation is what one generation_id answered, as it was told at the earliest time.
-_ANSWERS = """
-CREATE TEMP MACRO identity(number) AS replace(number::VARCHAR, '-', '');
-CREATE TEMP TABLE told_again AS
-SELECT hash(generation_id) AS key FROM events WHERE completion_id IS NOT NULL
-GROUP BY key HAVING count(*) > 1;
-CREATE TEMP TABLE answers AS
-WITH told AS (
-    SELECT generation_id, prompt_id::UUID AS p, completion_id::UUID AS c, model_version,
-           occurred_at, event_id, arrival, hash(generation_id) AS key
-    FROM events WHERE completion_id IS NOT NULL
-)
-SELECT * EXCLUDE (key) FROM told ANTI JOIN told_again USING (key)
-UNION ALL
-SELECT * EXCLUDE (key) FROM told SEMI JOIN told_again USING (key)
-QUALIFY row_number() OVER (
-    PARTITION BY generation_id ORDER BY occurred_at NULLS LAST, event_id) = 1;
-"""
-
 # `arrival` leads to the event whose texts stand for a completion: prompts of one identity may
 # differ in outer whitespace and in how their letters are composed.
 _TEXTS = """
 CREATE TEMP TABLE texts AS
 SELECT c, any_value(p) AS p, max(model_version) AS model_version,
-       arg_min(arrival, (coalesce(occurred_at, 'infinity'::TIMESTAMPTZ), event_id)) AS arrival,
+       arg_min(arrival, (coalesce(told_at, 'infinity'::TIMESTAMPTZ), event_id, namespace))
+           AS arrival,
        NULL::VARCHAR AS written
-FROM answers GROUP BY c;
+FROM (FROM answers UNION ALL FROM retellings) GROUP BY c;
 """
 
-# A vote is the latest word of one rater on one generation within one comparison.
+# A vote is the latest word of one rater on one generation's text within one comparison. A rater's
+# id is of a namespace, as the ids of answers are.
 _LATEST = """
 CREATE TEMP TABLE numbered_raters AS
-SELECT rater_id, row_number() OVER () AS r
-FROM (SELECT DISTINCT rater_id FROM events WHERE rater_id IS NOT NULL);
+SELECT namespace, rater_id, row_number() OVER () AS r
+FROM (SELECT DISTINCT namespace, rater_id FROM scoped_events WHERE rater_id IS NOT NULL);
 CREATE TEMP TABLE said AS
-SELECT events.arrival, c, coalesce(r, -1 - events.arrival) AS r, score, events.occurred_at,
-       comparison_id, coalesce(origin, 'users') AS origin,
-       hash(if(c IS NULL, hash(generation_id), hash(c)), coalesce(r, -1 - events.arrival)) AS key
-FROM events LEFT JOIN answers USING (generation_id) LEFT JOIN numbered_raters USING (rater_id)
-     LEFT JOIN origins USING (source)
-WHERE is_vote;
+SELECT * EXCLUDE (generation_id), hash(if(c IS NULL, hash(generation_id), hash(c)), r) AS key
+FROM (
+    SELECT events.arrival, generation_id,
+           coalesce(events.completion_id::UUID, turned.c, answers.c) AS c,
+           coalesce(r, -1 - events.arrival) AS r, score,
+           coalesce(updated_at, occurred_at) AS occurred_at,
+           comparison_id, coalesce(origin, 'users') AS origin
+    FROM scoped_events AS events ANTI JOIN replaced USING (arrival)
+         LEFT JOIN turned USING (arrival) LEFT JOIN answers USING (namespace, generation_id)
+         LEFT JOIN numbered_raters USING (namespace, rater_id) LEFT JOIN origins USING (source)
+    WHERE events.is_vote
+);
 CREATE TEMP TABLE said_again AS SELECT key FROM said GROUP BY key HAVING count(*) > 1;
 CREATE TEMP TABLE latest_again AS
-SELECT generation_id, r, comparison_id, key, count(*) AS n_events,
+SELECT generation_id, r, comparison_id, key, c, count(*) AS n_events,
        unnest(arg_max(
-           struct_pack(arrival, c, score, occurred_at := said.occurred_at, origin),
+           struct_pack(arrival, score, occurred_at := said.occurred_at, origin),
            (coalesce(said.occurred_at, '-infinity'::TIMESTAMPTZ), arrival)))
 FROM (FROM said SEMI JOIN said_again USING (key)) AS said
      JOIN (SELECT arrival, generation_id FROM events) USING (arrival)
-GROUP BY generation_id, r, comparison_id, key;
+GROUP BY generation_id, r, comparison_id, key, c;
 CREATE TEMP VIEW latest AS
 SELECT *, 1 AS n_events FROM said WHERE key NOT IN (FROM said_again)
 UNION ALL BY NAME
@@ -91,8 +81,9 @@ SELECT * EXCLUDE (n_events) FROM latest WHERE score IS NOT NULL AND c IS NOT NUL
 """
 
 _COUNTS = """
-SELECT coalesce(sum(n_events), 0)::BIGINT,
-       coalesce(sum(n_events - 1), 0)::BIGINT,
+WITH earlier AS (SELECT count(*) AS n FROM replaced WHERE is_vote)
+SELECT coalesce(sum(n_events), 0)::BIGINT + (SELECT n FROM earlier),
+       coalesce(sum(n_events - 1), 0)::BIGINT + (SELECT n FROM earlier),
        count(*) FILTER (score IS NULL),
        count(*) FILTER (score IS NOT NULL AND c IS NULL),
        count(*) FILTER (score IS NOT NULL AND c IS NOT NULL)
@@ -187,14 +178,23 @@ _CORRECTIONS = """
 SELECT identity(p) AS prompt_id, c AS corrected, r, told.arrival,
        told.occurred_at, told.event_id, correction
 FROM (
-    SELECT generation_id, coalesce(r, -1 - events.arrival) AS r,
+    SELECT generation_id, p, c, r,
            unnest(arg_max(
-               struct_pack(events.arrival, event_id, correction, occurred_at),
-               (coalesce(occurred_at, '-infinity'::TIMESTAMPTZ), events.arrival)))
-    FROM events LEFT JOIN numbered_raters USING (rater_id)
-    WHERE trim(correction) <> '' GROUP BY 1, 2
-) AS told JOIN answers USING (generation_id) ANTI JOIN quarantined USING (r)
-ORDER BY told.event_id
+               struct_pack(arrival, event_id, correction, occurred_at),
+               (coalesce(occurred_at, '-infinity'::TIMESTAMPTZ), arrival)))
+    FROM (
+        SELECT namespace, generation_id, coalesce(r, -1 - events.arrival) AS r,
+               coalesce(events.prompt_id::UUID, turned.p, answers.p) AS p,
+               coalesce(events.completion_id::UUID, turned.c, answers.c) AS c,
+               events.arrival, events.event_id, correction,
+               coalesce(updated_at, occurred_at) AS occurred_at
+        FROM scoped_events AS events ANTI JOIN replaced USING (arrival)
+             LEFT JOIN turned USING (arrival) JOIN answers USING (namespace, generation_id)
+             LEFT JOIN numbered_raters USING (namespace, rater_id)
+        WHERE trim(correction) <> ''
+    ) GROUP BY generation_id, p, c, r
+) AS told ANTI JOIN quarantined USING (r)
+ORDER BY told.event_id, r
 """
 
 _WRITTEN = f"""
@@ -211,7 +211,7 @@ SELECT c, corrected, r, arrival, occurred_at, 'correction:' || event_id AS compa
 FROM corrections WHERE c <> corrected;
 """  # noqa: S608
 
-_NAMES = "SELECT r, rater_id FROM numbered_raters SEMI JOIN quarantined USING (r)"
+_NAMES = "SELECT r, rater_id, namespace FROM numbered_raters SEMI JOIN quarantined USING (r)"
 
 _LEFT_OUT = """
 SELECT (SELECT count(*) FROM cast_votes SEMI JOIN quarantined USING (r)),
@@ -263,14 +263,13 @@ class WeighedVotes:
     `arrival` leads to the event. Scores are in billionths (`SCORE_ONE`), weights in millionths
     (`WEIGHT_ONE`) of a vote. These tables are for others to read:
 
-    - `answers` (generation_id, p, c, model_version, occurred_at, event_id, arrival): what each
-      generation answered.
+    - Those of `told.find_texts`: what each id names, and what an event speaks about.
     - `texts` (c, p, model_version, arrival, written): every completion; `written` is the text of a
       correction that nobody answered, and `arrival` leads to its prompt then.
-    - `numbered_raters` (rater_id, r).
+    - `numbered_raters` (namespace, rater_id, r).
     - `quarantined` (r): the raters whose votes are left out.
-    - `latest_again` (generation_id, r, comparison_id, arrival, ...): the latest word of raters who
-      have several votes on a text; `said_again` (key) tells which of the votes are such.
+    - `latest_again` (generation_id, r, comparison_id, c, arrival, ...): the latest word of raters
+      who have several votes on a text; `said_again` (key) tells which of the votes are such.
     - `votes` (arrival, c, r, score, weight, occurred_at, comparison_id, origin, key): what counts.
     - `corrections` (arrival, c, corrected, r, ...): the latest correction of each rater, and
       `corrected` (arrival, c, corrected, r, occurred_at, comparison_id, weight): those that put
@@ -300,9 +299,12 @@ class WeighedVotes:
         connection.register("told_corrections", _identified(connection))
         connection.execute(_WRITTEN)
         connection.execute(_JUDGED)
-        names = connection.sql(_NAMES).fetchall()
         self.quarantined = sorted(
-            (Quarantined(name, *found[r]) for r, name in names), key=lambda rater: rater.rater_id
+            (
+                replace(Quarantined(name, *found[r]), namespace=namespace)
+                for r, name, namespace in connection.sql(_NAMES).fetchall()
+            ),
+            key=lambda rater: (rater.rater_id, rater.namespace),
         )
 
     def counts(self) -> VoteCounts:
@@ -338,7 +340,7 @@ def _find_latest(connection: Connection, origins: Mapping[str, str]) -> None:
             schema=pa.schema([("source", pa.string()), ("origin", pa.string())]),
         ),
     )
-    connection.execute(_ANSWERS)
+    find_texts(connection)
     connection.execute(_LATEST)
 
 

@@ -126,7 +126,7 @@ class EventStatus(_Told):
     WITHDRAWN = "withdrawn", "takes a vote back"
     QUARANTINED = "quarantined", "of a rater whose votes are left out"
     OVER_BUDGET = "over_budget", "beyond what counts of one rater"
-    RETOLD = "retold", "another text of an answer that was told before"
+    RETOLD = "retold", "changed later: another version of the record replaced it"
     ANSWER = "answer", "an answer that nobody rated"
     COMMENT = "comment", "words about an answer, no vote"
 
@@ -137,6 +137,35 @@ class EventStatus(_Told):
     # Of what is no stored event, and known by the id that it bears.
     EXPIRED = "expired", "its answer did not come in time"
     DEAD_LETTER = "dead_letter", "a record that could not be read"
+
+
+class IdConflict(_Told):
+    """What is wrong with ids of answers or events; nothing that says so is obeyed."""
+
+    PROMPTS = (
+        "prompts",
+        "{n} name answers to several prompts: a vote that names only such an id belongs to the "
+        "answer told last before it; map an id that names one answer",
+    )
+    UNTIMED = (
+        "untimed",
+        "{n} name several answers told without a time, and votes name only the id: which answer "
+        "they are about is a guess; map `occurred_at`",
+    )
+    OTHER_ANSWERS = (
+        "other_answers",
+        "{n} are told by the source {other} as well, with other answers: each source's votes are "
+        "about its own",
+    )
+    OTHER_EVENTS = (
+        "other_events",
+        "{n} of events are those of events of the source {other} as well: both are kept",
+    )
+    ELSEWHERE = (
+        "elsewhere",
+        "{n} are of answers that came through the source {other}, and the votes on them wait: if "
+        'the two belong together, set `ids = "shared"` on both',
+    )
 
 
 class Quarantine(_Told):

@@ -132,7 +132,7 @@ def test_any_accounts_add_up(counted, states):
         ("withdrawn", None, "takes back what r had said about the answer g"),
         ("quarantined", None, "the votes of r are left out: all 30 votes are up"),
         ("over_budget", None, "r has more votes than count"),
-        ("retold", None, "had another text before"),
+        ("retold", None, "a later version of its record replaced it"),
         ("comment", None, "no vote"),
         ("answer", None, "nobody has rated"),
         ("answer", "in_training", "was rated and is in a training pair"),

@@ -95,13 +95,14 @@ def test_a_vote_of_a_comparison_stands_for_itself(store):
 
 
 def test_answers_and_words(store):
-    """Answers, answers told anew, comments and corrections have states of their own."""
+    """Answers, answers that were replaced, comments and corrections have states of their own."""
     about = {"generation_id": "g", "rater_id": "r"}
     append(
         store,
         event(event_id="answer", generation_id="g", occurred_at=at(0)),
         event(event_id="twin", generation_id="g", occurred_at=at(1)),
-        event(event_id="retold", generation_id="g", completion="other", occurred_at=at(1)),
+        event(event_id="retold", completion="draft"),
+        event(event_id="retold", completion="final", updated_at=at(1)),
         vote(event_id="comment", comment="hm", **about),
         vote(event_id="draft", correction="bettr", occurred_at=at(1), **about),
         vote(event_id="correction", correction="better", occurred_at=at(2), **about),
@@ -111,7 +112,7 @@ def test_answers_and_words(store):
     states = {
         "answer": "answer",
         "twin": "answer",
-        "retold": "retold",
+        "retold": "answer",
         "comment": "comment",
         "draft": "superseded",
         "correction": "correction",
@@ -137,7 +138,8 @@ def test_votes_left_out_by_policy(store):
     strict = VotePolicy(votes=EVERY_VOTE | {"burst_votes": 5, "burst_seconds": 10.0})
     left_out = store.event_state("burst 3", strict)
     assert left_out.state == "quarantined"
-    assert left_out.quarantined == Quarantined("bot", 5, Quarantine.BURST, 5, 10.0)
+    quarantined = Quarantined("bot", 5, Quarantine.BURST, 5, 10.0, namespace="s")
+    assert left_out.quarantined == quarantined
     assert left_out.quarantined.reason == "5 votes within 10 seconds"
     assert state(store, "other", strict) == "vote"
     thrifty = VotePolicy(votes=EVERY_VOTE | {"max_rater_share": 0.01})

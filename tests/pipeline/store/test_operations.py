@@ -25,6 +25,7 @@ def store(tmp_path):
         append(store, event(event_id="a/b ?", generation_id="g", rater_id="r", score=1, **answer))
         append(store, vote(event_id="v", generation_id="g", score=-1), letters=LETTERS, cursor="2")
         append(store, event(event_id="of a model", prompt="other"), source="made")
+        append(store, vote(event_id="v", generation_id="g", score=1), source="other")
         yield store
 
 
@@ -51,6 +52,7 @@ def test_every_served_operation_tells_the_same(store, remote):
         "source_states": [{}],
         "plugin_counts": [{}],
         "vote_counts": [{}],
+        "conflicting_ids": [{}],
         "dead_letters": [{}, {"limit": 2}, {"source": "s"}, {"source": "unknown", "limit": 1}],
         "dead_letter_reasons": [{}, {"limit": 1}],
         "query": [

@@ -107,12 +107,12 @@ def test_withdrawn_votes_do_not_count(tmp_path):
 def test_votes_wait_for_their_answer(tmp_path):
     """A vote that comes before its answer is parked, and counts once the answer is there."""
     with Store(tmp_path / "s.duckdb") as store:
-        append(store, vote(event_id="1", generation_id="g", score=1), source="votes")
+        append(store, vote(event_id="1", generation_id="g", score=1), source="votes", namespace="*")
         (counts,) = store.source_counts()
         assert (counts.stored, counts.parked) == (0, 1)
         assert balanced(counts)
         assert store.vote_counts().parked == 1
-        append(store, event(event_id="2", generation_id="g"), source="answers")
+        append(store, event(event_id="2", generation_id="g"), source="answers", namespace="*")
         assert [counts.parked for counts in store.source_counts()] == [0, 0]
         assert store.vote_counts().parked == 0
         _, rows = rated(store, tmp_path)
@@ -191,13 +191,14 @@ def test_readers_beside_the_writer_see_whole_batches(tmp_path):
 
 
 def test_writers_take_turns(tmp_path):
-    """Threads that append the same events at once store each of them once."""
+    """Threads that append the same events at once, of joined sources, store each of them once."""
     stored = []
 
     def write(store, name):
         for batch in range(20):
             events = [event(event_id=f"{batch}/{i}") for i in range(3)]
-            stored.append(append(store, *events, source=name, cursor=str(batch)).stored)
+            counts = append(store, *events, source=name, cursor=str(batch), namespace="*")
+            stored.append(counts.stored)
 
     with Store(tmp_path / "s.duckdb") as store:
         writers = [threading.Thread(target=write, args=(store, name)) for name in "abc"]

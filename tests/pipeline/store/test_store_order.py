@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from storing import append, balanced, event, rated, read_rated, take_snapshot, vote
+from storing import append, balanced, event, read_rated, take_snapshot, vote
 
 from thumbwheel.store import COMPARISONS_FILE, RATED_FILE, VOTES_FILE, Store
 from thumbwheel.store.snapshot import _in_groups
@@ -140,17 +140,3 @@ def test_one_of_several_spellings_of_a_prompt_stands_for_it(tmp_path):
     assert forth == back
     (row,) = read_rated(tmp_path / "back" / "s").to_pylist()
     assert row["prompt"][0]["content"] == PROMPTS[2]
-
-
-def test_the_earliest_telling_is_the_answer(tmp_path):
-    """When a generation id comes with two texts, the one that was told first counts."""
-    tellings = [
-        event(event_id="1", generation_id="g", completion="late", occurred_at="2026-01-02"),
-        event(event_id="2", generation_id="g", completion="early", occurred_at="2026-01-01"),
-        event(event_id="3", generation_id="g", completion="some time"),
-        vote(event_id="4", generation_id="g", score=1),
-    ]
-    with Store(tmp_path / "s.duckdb") as store:
-        append(store, *tellings)
-        _, rows = rated(store, tmp_path)
-    assert list(rows) == ["early"]

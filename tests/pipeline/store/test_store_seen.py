@@ -13,6 +13,11 @@ words = st.tuples(
 )
 
 
+def events(*names, updated_at=None):
+    moments = pa.array(updated_at or [None] * len(names), pa.timestamp("us", tz="UTC"))
+    return pa.table({"event_id": pa.array(names), "updated_at": moments})
+
+
 def digests(pairs):
     array = np.array(pairs, np.uint64).reshape(-1, 2)
     return Digests(array[:, 0], array[:, 1])
@@ -47,6 +52,13 @@ def test_many_batches_stay_few_runs():
 
 def test_an_id_is_two_independent_hashes():
     """The same id has the same hash in every batch, and its halves tell different things."""
-    one, other = digests_of(pa.array(["abc", "abd"])), digests_of(pa.chunked_array([["abc"]]))
+    one, other = digests_of(events("abc", "abd"), "s"), digests_of(events("abc"), "s")
     assert (one.high[0], one.low[0]) == (other.high[0], other.low[0])
     assert len({*one.high.tolist(), *one.low.tolist()}) == 4
+
+
+def test_an_id_is_of_a_namespace_and_a_version():
+    """The same id elsewhere, or of a record that was changed, is another event."""
+    changed = events("abc", "abc", updated_at=[None, 1])
+    known = [digests_of(events("abc"), "s"), digests_of(changed, "t")]
+    assert len({pair for one in known for pair in zip(one.high, one.low, strict=True)}) == 3

@@ -245,8 +245,10 @@ def test_a_correction_of_two_answers_has_the_prompt_of_one(store, tmp_path, orde
 
 def test_what_a_model_wrote_counts_in_its_comparison_only(store, tmp_path):
     """Votes of an `ai` source never count for or against a text; annotators' do."""
-    append(store, *answers("x", "y"), *judged("model", "1", x=1, y=-1), source="written")
-    append(store, *judged("ann", "2", y=1, x=-1), source="labels")
+    append(
+        store, *answers("x", "y"), *judged("model", "1", x=1, y=-1), source="written", namespace="*"
+    )
+    append(store, *judged("ann", "2", y=1, x=-1), source="labels", namespace="*")
     origins = {"written": "ai", "labels": "annotators"}
     snapshot = take_snapshot(store, tmp_path / "s", origins)
     rows = {row["completion"]: row for row in read_rated(snapshot.path).to_pylist()}
@@ -287,7 +289,7 @@ def test_the_budget_is_of_users_votes(store, tmp_path):
     """What a busy rater says as an annotator counts, once each."""
     append(store, *busy(40, str))
     labels = [vote for n in range(10) for vote in judged("busy", f"label {n}", t1=1, t2=-1)]
-    append(store, *labels, source="labels")
+    append(store, *labels, source="labels", namespace="s")
     snapshot = take_snapshot(store, tmp_path / "s", {"labels": "annotators"}, max_rater_share=0.01)
     own = [row["comparison_id"] for row in votes(snapshot) if row["rater"] == "rater:busy"]
     assert sum(name.startswith("label") for name in own) == 20

@@ -87,9 +87,12 @@ def status(config: ConfigOption = DEFAULT_CONFIG) -> None:
         sources, votes = store.source_counts(), store.vote_counts()
         reasons, plugin_counts = store.dead_letter_reasons(5), store.plugin_counts()
         states, sides = store.source_states(), vote_sides(store)
+        conflicts = store.conflicting_ids()
     champion = open_registry(settings).champion_version()
     cycles = list_cycles(settings.layout)
-    print_status(console, sources, states, plugin_counts, votes, reasons, champion, cycles)
+    print_status(
+        console, sources, states, plugin_counts, votes, reasons, champion, cycles, conflicts
+    )
     print_warnings(console, side_warnings(settings.sources, sides))
 
 

@@ -11,7 +11,13 @@ from rich.text import Text
 
 from thumbwheel.cli.show.tables import champion_name, make_table, printable
 from thumbwheel.cycle.journal import CycleJournal
-from thumbwheel.store import PluginCount, ReplayCounts, SourceState, StoredDeadLetter
+from thumbwheel.store import (
+    ConflictingIds,
+    PluginCount,
+    ReplayCounts,
+    SourceState,
+    StoredDeadLetter,
+)
 from thumbwheel.types import SourceCounts, VoteCounts
 
 __all__ = [
@@ -38,6 +44,7 @@ def print_status(
     dead_letters: Sequence[tuple[str, int, str]],
     champion: str | None,
     cycles: Sequence[CycleJournal],
+    conflicts: Sequence[ConflictingIds] = (),
 ) -> None:
     """Print the balance of what was received, the champion and the latest cycles."""
     columns = {
@@ -75,6 +82,9 @@ def print_status(
         console.print(Text(example, style="dim"))
     if dead_letters:
         console.print("  [dim]`thumbwheel dead-letters list` shows them.[/]")
+    for conflict in conflicts:
+        named = f"  {conflict.source}: {conflict.reason} (such as {conflict.example})"
+        console.print(Text(printable(named), style="yellow"))
     console.print(
         f"[bold]Votes[/]  {votes.votes:,}: {votes.counted:,} count, {votes.superseded:,} changed "
         f"later, {votes.withdrawn:,} withdrawn, {votes.parked:,} waiting for their answer (parked)"
