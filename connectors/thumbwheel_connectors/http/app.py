@@ -7,6 +7,7 @@ reads signatures and builds models would take longer over it than all the rest t
 import asyncio
 import math
 import time
+from typing import Literal
 
 from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage
@@ -58,10 +59,16 @@ def make_app(
     async def generations(request: Request) -> Response:
         return await intake.take(request, "generations")
 
+    def admit(request: Request) -> None:
+        if gatekeeper.admit(request.headers) is None:
+            gatekeeper.verify(request.headers, b"")
+
     async def openapi(request: Request) -> Response:
+        admit(request)
         return JSONResponse(document)
 
     async def docs(request: Request) -> Response:
+        admit(request)
         return HTMLResponse(docs_page(document))
 
     async def livez(request: Request) -> Response:
@@ -100,6 +107,8 @@ class _Intake:
 
     async def take(self, request: Request, kind: Kind) -> Response:
         sender = self._gatekeeper.admit(request.headers)
+        # Who sends a webhook has signed its id, and not the route: at another one it is a repeat.
+        named: Kind | Literal["webhook"] = "webhook" if sender is None else kind
         _check_headers(request.headers, self._max_body_bytes)
         body = bytearray()
         try:
@@ -108,7 +117,9 @@ class _Intake:
                 sender = self._gatekeeper.verify(request.headers, body)
             events = parse_body(body)
             await self._check_count(len(events), sender)
-            lines = to_lines(events, kind, _request_key(request.headers), round(time.time(), 3))
+            key = _request_key(request.headers)
+            name = f"{named}/{key}" if key else None
+            lines = to_lines(events, kind, name, round(time.time(), 3))
             await self._log.append(lines)
         except asyncio.CancelledError as error:
             # Only the server's own end does this, after its grace.

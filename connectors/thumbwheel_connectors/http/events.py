@@ -28,17 +28,17 @@ def parse_body(body: bytes | bytearray) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def to_lines(events: Sequence[Any], kind: Kind, key: str | None, received_at: float) -> bytes:
+def to_lines(events: Sequence[Any], kind: Kind, name: str | None, received_at: float) -> bytes:
     """Return the events as lines of the log.
 
     Each line is the event as it was sent, with `event_id` and `received_at`. An event without an id
-    is named after the request's key and its place there, so that a repeated request names it alike;
-    without a key, after its content.
+    is named after the request and its place there, so that a repeated request names it alike;
+    without a name of the request, after its content.
 
     Args:
         events: What `parse_body` gave.
-        kind: The route. It is part of the name, as one key may be used on both.
-        key: What the sender says is the same in a repeated request.
+        kind: The route.
+        name: What is the same in a repeated request, and in no other.
         received_at: Seconds since 1970.
 
     Raises:
@@ -47,7 +47,7 @@ def to_lines(events: Sequence[Any], kind: Kind, key: str | None, received_at: fl
     lines = []
     for index, event in enumerate(events):
         try:
-            lines.append(_to_line(event, kind, key and f"{kind}/{key}/{index}", received_at))
+            lines.append(_to_line(event, kind, name and f"{name}/{index}", received_at))
         except MalformedRecordError as error:
             which = f"event {index} (counted from 0)" if len(events) > 1 else "the event"
             raise HTTPException(422, f"nothing was taken: {which} is not valid: {error}") from error

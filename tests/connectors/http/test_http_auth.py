@@ -30,7 +30,9 @@ def receive(tmp_path, monkeypatch):
         if secrets is not None:
             monkeypatch.setenv("TEST_SECRETS", secrets)
             options["webhook_secrets_env"] = "TEST_SECRETS"
-        connector = HttpConnector(tmp_path / "log", port=0, **options)
+        log = tmp_path / f"log {len(receivers)}"
+        options["allow_anonymous"] = not options
+        connector = HttpConnector(log, port=0, **options)
         receivers.append(connector.listen())
         return connector, receivers[-1].url
 
@@ -98,7 +100,32 @@ def test_signatures_of_both_secrets_are_valid_during_rotation(receive):
     for headers in (old, new, both):
         assert post(url, headers, body.encode()).status_code == 202
     assert post(url, foreign, body.encode()).status_code == 401
-    assert [event["event_id"] for event in events(connector)] == ["feedback/msg_1/0"] * 3
+    assert [event["event_id"] for event in events(connector)] == ["webhook/msg_1/0"] * 3
+
+
+def test_a_signed_body_at_another_route_is_a_repeat(receive):
+    """Who saw a signed request can send it anywhere, and it still counts once."""
+    connector, url = receive(secrets=OLD_SECRET)
+    body = json.dumps({"prompt": "p", "completion": "c", "score": 1})
+    headers = signed(OLD_SECRET, body)
+    for route in ("/v1/feedback", "/v1/generations", "/v1/feedback"):
+        answered = requests.post(url + route, data=body, headers=JSON | headers, timeout=10)
+        assert answered.status_code == 202
+    assert {event["event_id"] for event in events(connector)} == {"webhook/msg_1/0"}
+
+
+def test_the_description_is_for_who_may_send(receive):
+    """Neither it nor the page is shown without a key, a signature or this machine's own name."""
+    cases = (
+        ({"keys": OLD_KEY}, {}, {"Authorization": f"Bearer {OLD_KEY}"}),
+        ({"secrets": OLD_SECRET}, {}, signed(OLD_SECRET, "")),
+        ({}, {"Host": "evil.example"}, {"Host": "localhost"}),
+    )
+    for options, without, given in cases:
+        _, url = receive(**options)
+        for page in ("/openapi.json", "/docs"):
+            assert requests.get(url + page, headers=without, timeout=10).status_code == 401
+            assert requests.get(url + page, headers=given, timeout=10).status_code == 200
 
 
 @pytest.mark.parametrize("padding", ["", "=="])

@@ -70,7 +70,7 @@ def test_the_signing_example_is_accepted(receive, monkeypatch):
     event = {"generation_id": "7f3a", "correction": "Use git reset."}
     assert namespace["send"](f"{url}/v1/feedback", SECRET, event) == 1
     (event_id,) = logged_ids(connector)
-    assert re.fullmatch(r"feedback/msg_[0-9a-f]{32}/0", event_id)
+    assert re.fullmatch(r"webhook/msg_[0-9a-f]{32}/0", event_id)
 
 
 def test_every_option_is_in_the_table_and_in_the_docstring():
