@@ -28,6 +28,8 @@ _NOTE_BYTES = 256
 # Python's and pandas' JSON has words for numbers that JSON has not.
 _NOT_FINITE = re.compile(rb"[:\[,]\s*-?(?:NaN|Infinity)\b")
 
+_TIMES = ("occurred_at", "updated_at")
+
 _NOT_TAKEN = "left out: `where` does not hold"
 
 _Mapping = Callable[[Mapping[str, Any]], dict[str, Any] | None]
@@ -139,7 +141,7 @@ class EventParser:
 
     def _read(self, text: bytes, raw: bytes, rows: list[Row], tally: "_Tally") -> None:
         """Add the rows of a JSON text; `raw` names events without an id."""
-        if self._mapping is None and not self._rules.where:
+        if self._mapping is None and not self._rules.looks_at_records:
             rows.append(to_row(validate(text), raw, self._rules))
             return
         try:
@@ -152,7 +154,7 @@ class EventParser:
             tally.leave_out(_NOT_TAKEN)
             return
         if self._mapping is None:
-            rows.append(to_row(validate(text), raw, self._rules))
+            rows.append(self._row(record, raw, tally))
             return
         try:
             event = self._mapping(record)
@@ -170,6 +172,8 @@ class EventParser:
         try:
             if note := event.pop("note", None):
                 tally.notes[note] += 1
+            if self._rules.times:
+                event |= {key: self._rules.times.read(event.get(key)) for key in _TIMES}
             # Whatever a mapping made, such as half of a surrogate pair, is an event only as JSON.
             return to_row(validate(pydantic_core.to_json(event)), raw, self._rules)
         except MalformedRecordError:

@@ -2,21 +2,37 @@
 
 from collections.abc import Mapping
 from dataclasses import field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, with_config
+from pydantic import AfterValidator, ConfigDict, Field, with_config
 from pydantic.dataclasses import dataclass
 from typing_extensions import TypedDict
 
 from thumbwheel.events.messages import Role
 from thumbwheel.events.paths import KeyPath
+from thumbwheel.events.times import TimeReader, TimeUnit
 
 __all__ = ["Condition", "Rating", "ReadingRules", "rating_key", "spelt"]
 
 Rating = str | int | float | bool
 """What a configuration may list as a value."""
 
+
+def _dated(format_: str) -> str:
+    """Refuse a format that tells no day: it could not read a single time."""
+    moment = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+    try:
+        read = datetime.strptime(moment.strftime(format_), format_)
+    except ValueError as error:
+        raise ValueError(f"is no format of strptime: {error}") from None
+    if (read.year, read.month, read.day) != (2026, 3, 1):
+        raise ValueError("must hold the year, the month and the day, such as `%d.%m.%Y %H:%M`")
+    return format_
+
+
+_Format = Annotated[str, AfterValidator(_dated)]
 _Values = Annotated[tuple[Rating, ...], Field(min_length=1)]
 
 
@@ -41,17 +57,34 @@ class ReadingRules:
             answer: the beginning of an answer that was put into the model's mouth.
         reasoning: `apart` takes hidden reasoning (`<think>…</think>`) out of answers and chats and
             keeps it in the metadata; `keep` leaves it where it is.
+        time_unit: What numbers count that are times: `s`, `ms`, `us` or `ns` since 1970, or `days`
+            as spreadsheets do. Without it, they are told apart by their size.
+        time_format: How times are written, as `strptime` takes it, such as `%m/%d/%Y %H:%M`; or
+            several, of which the first that fits counts.
     """
 
     where: dict[str, Rating | _Values | Condition] = field(default_factory=dict)
     roles: dict[str, Role] = field(default_factory=dict)
     prefilled: bool = False
     reasoning: Literal["apart", "keep"] = "apart"
+    time_unit: TimeUnit | None = None
+    time_format: _Format | tuple[_Format, ...] = ()
+
+    @cached_property
+    def times(self) -> TimeReader:
+        """Reads times as they are declared; false where nothing is."""
+        formats = self.time_format
+        return TimeReader(self.time_unit, (formats,) if isinstance(formats, str) else formats)
 
     @cached_property
     def known_roles(self) -> Mapping[str, Role]:
         """The source's own names of roles, in lower case."""
         return {name.strip().casefold(): role for name, role in self.roles.items()}
+
+    @cached_property
+    def looks_at_records(self) -> bool:
+        """Whether records in the event format have to be looked at before they are validated."""
+        return bool(self.where or self.times)
 
     def take(self, part: object, record: object) -> bool:
         """Tell whether a record, or a part of one, meets all conditions of `where`."""

@@ -5,8 +5,7 @@ millions of wrong ones costs no more than any other. Unions try text first: near
 What is said of a key here is what the HTTP receiver tells its senders.
 """
 
-import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import (
@@ -22,6 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
+from thumbwheel.events.times import read_moment
 from thumbwheel.types.fates import Fault
 
 __all__ = [
@@ -34,11 +34,6 @@ __all__ = [
     "validate",
     "validate_messages",
 ]
-
-_MAX_SECONDS = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
-# Nothing is both: as milliseconds, these are times from September 2001 on.
-_MIN_MILLISECONDS = 1e12
-_NUMBER = re.compile(r"[0-9]{9,13}(\.[0-9]{1,20})?")
 
 
 class MalformedRecordError(ValueError):
@@ -64,36 +59,15 @@ def invalid_field(field: str, what: str) -> MalformedRecordError:
 
 
 def _moment(value: object) -> datetime:
-    """Return a time: ISO 8601, or a number of seconds or milliseconds since 1970."""
-    moment = _from_text(value) if isinstance(value, str) else _from_number(value)
-    if moment is None or not 1970 <= moment.year < 2100:
+    moment = read_moment(value)
+    if moment is None:
         raise PydanticCustomError(
             "moment",
-            "Input should be a time from 1970 to 2099: "
-            "ISO 8601, or seconds or milliseconds since 1970",
+            "Input should be a time from 1970 to 2099, as ISO 8601 or a number of (milli-, micro-, "
+            "nano-) seconds since 1970 that is in 1990 or later; declare others by `time_unit` or "
+            "`time_format`",
         )
     return moment
-
-
-def _from_text(text: str) -> datetime | None:
-    # Eight digits are a date; so many that more follow are a number, though they may look like one.
-    if len(text) > 8 and text[:9].isdigit():
-        return _from_number(float(text)) if _NUMBER.fullmatch(text) else None
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _from_number(value: object) -> datetime | None:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return None
-    if 0 <= value < _MAX_SECONDS:
-        return datetime.fromtimestamp(value, UTC)
-    if _MIN_MILLISECONDS <= value < _MAX_SECONDS * 1000:
-        return datetime.fromtimestamp(value / 1000, UTC)
-    return None
 
 
 def _integer_id(value: object) -> str:
@@ -178,7 +152,7 @@ class WireEvent(TypedDict):
     comparison_id: NotRequired[_Id | None]
     """Ties the votes of one side-by-side choice."""
     occurred_at: NotRequired[_Moment | None]
-    """ISO 8601, or seconds or milliseconds since 1970."""
+    """When: ISO 8601, or a number of seconds, or smaller parts of them, since 1970."""
     updated_at: NotRequired[_Moment | None]
     """When the record was changed last: a later one of the same `event_id` replaces it."""
     metadata: NotRequired[dict[str, Any] | None]

@@ -78,11 +78,24 @@ def test_words_alone_are_an_event_but_no_vote(words):
         ("1772366400.25", "2026-03-01T12:00:00.250000+00:00"),
         # Which would also be a time of the year 1712 in ISO 8601's shortest form.
         ("1712121212345", "2024-04-03T05:13:32.345000+00:00"),
-        (0, "1970-01-01T00:00:00+00:00"),
+        (631152000, "1990-01-01T00:00:00+00:00"),
+        (1772366400123456, "2026-03-01T12:00:00.123456+00:00"),
+        ("1772366400123456789", "2026-03-01T12:00:00.123456+00:00"),
+        ("1.7723664E9", "2026-03-01T12:00:00+00:00"),
+        ("2026-03-01 12:00:00.5 UTC", "2026-03-01T12:00:00.500000+00:00"),
+        ("2026-03-01 12:00:00 +0000 UTC", "2026-03-01T12:00:00+00:00"),
+        ("2026-03-01T12:00:00+01:00[Europe/Paris]", "2026-03-01T11:00:00+00:00"),
+        ("2026-02-28T24:00:00Z", "2026-03-01T00:00:00+00:00"),
+        ("2026-060", "2026-03-01T00:00:00+00:00"),
+        ("2026-W09-7", "2026-03-01T00:00:00+00:00"),
+        ("Sun, 01 Mar 2026 12:00:00 +0100", "2026-03-01T11:00:00+00:00"),
+        ("Sun Mar 01 2026 12:00:00 GMT+0100 (CET)", "2026-03-01T11:00:00+00:00"),
+        ({"$date": "2026-03-01T12:00:00Z"}, "2026-03-01T12:00:00+00:00"),
+        ({"$date": {"$numberLong": "1772366400000"}}, "2026-03-01T12:00:00+00:00"),
     ],
 )
 def test_times(given, expected):
-    """A time is ISO 8601, UTC where it names no zone, or seconds or milliseconds since 1970."""
+    """What can mean one moment only is read: ISO 8601 and its kin, and numbers by their size."""
     event = parse(generation_id="g", score=1, occurred_at=given)
     assert event["occurred_at"].isoformat() == expected
 
@@ -92,12 +105,13 @@ def test_times(given, expected):
     [
         *("soon", "", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2100-01-01"),
         *("1969-12-31", "12", "202603011200", "20260301120000", "1" * 5000, "２０２６-03-01"),
-        *(-1, 4102444800, 2e10, 999_999_999_999, 1772366400 * 10**6, 1e18, 10**400),
-        *(True, [], {}),
+        *(-1, 0, 20260301, 46082.5, 631151999, 4102444800, 2e10, 999_999_999_999, 1e17, 10**400),
+        *("03/01/2026 12:00", "12:00", "2026", "2026060", "Sun, 01 Mar 2026 12:00:00 CET"),
+        *(True, [], {}, {"$date": None}),
     ],
 )
 def test_what_may_be_two_times_is_none(given):
-    """Outside of 1970 to 2099, or between seconds and milliseconds, nothing is guessed."""
+    """Outside of 1970 to 2099, before 1990 or between two units, nothing is guessed."""
     with pytest.raises(MalformedRecordError, match="`occurred_at`"):
         parse(generation_id="g", score=1, occurred_at=given)
 

@@ -84,3 +84,44 @@ def test_every_mapping_has_the_options(use: str, tmp_path: Any) -> None:
         parser_for(
             SourceConfig(name="s", connector="file", mapping={"use": use, "wher": 1}), tmp_path
         )
+
+
+@pytest.mark.parametrize(
+    ("options", "given", "expected"),
+    [
+        ({"time_unit": "s"}, 86400, "1970-01-02T00:00:00+00:00"),
+        ({"time_unit": "ms"}, "86400000", "1970-01-02T00:00:00+00:00"),
+        ({"time_unit": "us"}, 1772366400123456, "2026-03-01T12:00:00.123456+00:00"),
+        ({"time_unit": "ns"}, 1772366400123456789, "2026-03-01T12:00:00.123456+00:00"),
+        ({"time_unit": "days"}, 46082.5, "2026-03-01T12:00:00+00:00"),
+        ({"time_unit": "s"}, "2026-03-01", "2026-03-01T00:00:00+00:00"),
+        ({"time_format": "%Y%m%d"}, 20260301, "2026-03-01T00:00:00+00:00"),
+        ({"time_format": ["%d.%m.%Y", "%m/%d/%Y %H:%M"]}, "03/01/2026 12:00",
+         "2026-03-01T12:00:00+00:00"),
+        ({"time_format": "%d/%m/%Y %H:%M %z"}, "01/03/2026 12:00 +0200",
+         "2026-03-01T10:00:00+00:00"),
+    ],
+)  # fmt: skip
+def test_times_as_they_are_declared(options, given, expected):
+    """A unit or a format that is declared reads what would be a guess without it."""
+    parser = EventParser(KeyMapping(occurred_at="ts"), ReadingRules(**options))
+    record = {"prompt": "p", "completion": "c", "rating": "up", "ts": given}
+    assert parser.parse(json.dumps(record).encode())["occurred_at"].isoformat() == expected
+    event = {"prompt": "p", "completion": "c", "occurred_at": given}
+    own = EventParser(None, ReadingRules(**options)).parse(json.dumps(event).encode())
+    assert own["occurred_at"].isoformat() == expected
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"time_unit": "minutes"},
+        {"time_format": "%H:%M"},
+        {"time_format": "%m/%d"},
+        {"time_format": ["%Y-%m-%d", ""]},
+    ],
+)
+def test_a_format_that_tells_no_day_is_refused(options):
+    """What could read no time at all is an error of the configuration."""
+    with pytest.raises(ValidationError):
+        ReadingRules(**options)
