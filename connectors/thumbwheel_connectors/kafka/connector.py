@@ -56,6 +56,8 @@ class KafkaConnector:
         auto_offset_reset: Where to go on when the next offset is no longer in the topic (retention
             deleted it, or the topic was made anew): `none` stops with an error, `earliest` goes on
             with what is left.
+        tombstones: What a record without a value is: a dead letter, or with `records` the object
+            `{"tombstone": true, "key": ..., "timestamp": ...}`, which a mapping can read.
         timeout_seconds: How long a broker may stay silent before it counts as down.
         security_protocol: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.
         sasl_mechanism: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.
@@ -76,6 +78,7 @@ class KafkaConnector:
     bootstrap_servers: Annotated[str, AfterValidator(_servers)] = "127.0.0.1:9092"
     group_id: Annotated[str, Field(min_length=1)] | None = None
     auto_offset_reset: Literal["none", "earliest"] = "none"
+    tombstones: Literal["dead_letters", "records"] = "dead_letters"
     timeout_seconds: Annotated[float, Field(ge=1, le=300)] = 10.0
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
@@ -118,6 +121,7 @@ class KafkaConnector:
                 topics=self.topics,
                 offsets=offsets,
                 skip_lost=self.auto_offset_reset == "earliest",
+                tells_tombstones=self.tombstones == "records",
                 timeout_ms=self._timeout_ms,
             )
         except BaseException:

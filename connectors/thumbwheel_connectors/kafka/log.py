@@ -7,6 +7,8 @@ from contextlib import suppress
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+import pydantic_core
+
 from thumbwheel.errors import SourceError, UnavailableError
 from thumbwheel.types import Batch, Lag, Record
 from thumbwheel_connectors.kafka.errors import answering, lost_events, named
@@ -37,6 +39,7 @@ class KafkaLog:
         topics: The topics to read.
         offsets: Where to go on. A partition not named begins at the start of its log.
         skip_lost: Go on with what is left when the next event is gone from a topic.
+        tells_tombstones: Hand out a record without a value as an object with its key.
         timeout_ms: How long the broker may be silent.
 
     Raises:
@@ -51,6 +54,7 @@ class KafkaLog:
         topics: Sequence[str],
         offsets: Offsets,
         skip_lost: bool,
+        tells_tombstones: bool = False,
         timeout_ms: int,
     ) -> None:
         self._consumer = consumer
@@ -58,6 +62,7 @@ class KafkaLog:
         self._topics = topics
         self._stored = offsets
         self._skip_lost = skip_lost
+        self._tombstone = _tombstone if tells_tombstones else _no_value
         self._timeout_ms = timeout_ms
         self._first: dict[TopicPartition, int] = {}
         self._next: dict[TopicPartition, int] = {}
@@ -208,8 +213,9 @@ class KafkaLog:
         records: list[Record] = []
         for partition, messages in fetched.items():
             prefix = f"{named(partition)}@"
-            # A tombstone (no value) is kept as an empty record, and so as a dead letter.
-            records += [Record(m.value or b"", f"{prefix}{m.offset}") for m in messages]
+            records += [
+                Record(m.value or self._tombstone(m), f"{prefix}{m.offset}") for m in messages
+            ]
             self._read_until[partition] = messages[-1].timestamp
         # Offsets of topics that are not read now are kept, for when they are again.
         cursor = self._stored | {topic: {} for topic in self._topics}
@@ -278,3 +284,19 @@ def parse_cursor(cursor: str | None) -> Offsets:
         raise SourceError(
             "this source was read by another connector before; give it a new `name` to read topics"
         ) from error
+
+
+def _no_value(message: Any) -> bytes:
+    """Return nothing, which is kept as an empty record, and so as a dead letter."""
+    return b""
+
+
+def _tombstone(message: Any) -> bytes:
+    """Return a record without a value as a JSON object with its key, which may be JSON itself."""
+    if message.value is not None:
+        return b""
+    key: Any = (message.key or b"").decode(errors="replace")
+    with suppress(ValueError):
+        key = pydantic_core.from_json(key, allow_inf_nan=False)
+    told = {"tombstone": True, "key": key, "timestamp": message.timestamp}
+    return pydantic_core.to_json(told)

@@ -30,6 +30,7 @@ class LangfuseMapping(RatingOptions):
         down: See `RatingOptions`.
         withdrawn: See `RatingOptions`.
         scale: See `RatingOptions`. Numbers other than 1, 0 and -1 need it.
+        null_is: See `RatingOptions`.
     """
 
     score_name: str = "user-feedback"
@@ -51,7 +52,7 @@ class LangfuseMapping(RatingOptions):
             return self._trace(fields)
         return None
 
-    def _score_event(self, score: "_Fields") -> dict[str, Any] | None:
+    def _score_event(self, score: "_Fields", user: Any = None) -> dict[str, Any] | None:
         kind = str(score["dataType"]).upper()
         if kind != "CORRECTION" and (score["name"] != self.score_name or score["source"] == "EVAL"):
             return None
@@ -67,7 +68,7 @@ class LangfuseMapping(RatingOptions):
         event = {
             "event_id": f"{score['id']}@{updated}" if score["id"] else None,
             "generation_id": target,
-            "rater_id": _rater(score),
+            "rater_id": _rater(score, user),
             "comment": score["comment"],
             "occurred_at": updated,
         }
@@ -108,7 +109,7 @@ class LangfuseMapping(RatingOptions):
         event |= {"event_id": f"trace:{fields['id']}", "occurred_at": fields["timestamp"]}
         listed = fields["scores"] if isinstance(fields["scores"], list) else []
         inside = [_Fields(score) for score in listed if isinstance(score, Mapping)]
-        votes = [vote for score in inside if (vote := self._score_event(score))]
+        votes = [vote for score in inside if (vote := self._score_event(score, fields["userId"]))]
         votes = [vote for vote in votes if vote["generation_id"] == fields["id"]]
         if len(votes) > 1:
             raise MalformedRecordError(
@@ -140,14 +141,14 @@ def _answer(fields: _Fields, generation_id: object) -> dict[str, Any] | None:
     return {"generation_id": generation_id, "prompt": prompt, "completion": completion}
 
 
-def _rater(score: _Fields) -> Any:
-    """Return who voted: the annotator, or the trace's user.
+def _rater(score: _Fields, user: Any) -> Any:
+    """Return who voted: the annotator, or the user of the trace that the score lies in or names.
 
-    Without either, the score's own id: Langfuse keeps the id when a score changes, and the
+    Without any, the score's own id: Langfuse keeps the id when a score changes, and the
     changed vote has to replace the first one.
     """
     trace = score["trace"]
-    user = _Fields(trace)["userId"] if isinstance(trace, Mapping) else None
+    user = user or (_Fields(trace)["userId"] if isinstance(trace, Mapping) else None)
     return score["authorUserId"] or user or (f"score:{score['id']}" if score["id"] else None)
 
 

@@ -30,6 +30,7 @@ class OpenWebUIMapping(RatingOptions):
         down: See `RatingOptions`.
         withdrawn: See `RatingOptions`.
         scale: See `RatingOptions`.
+        null_is: See `RatingOptions`.
     """
 
     def __call__(self, record: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -33,6 +33,7 @@ class OpenAIChatMapping(RatingOptions):
         down: See `RatingOptions`.
         withdrawn: See `RatingOptions`.
         scale: See `RatingOptions`.
+        null_is: See `RatingOptions`.
     """
 
     rating: str = "rating"

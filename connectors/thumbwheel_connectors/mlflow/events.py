@@ -56,9 +56,11 @@ def news_of(info: Any, assessment: Any, before: Told | None) -> Told:
         revision = before.revision + (before.stands != stands)
     source = assessment.source.source_id
     if not source or source == "default":
-        # MLflow's word for nobody in particular. The assessment's own id stands for its rater
-        # then, so that a change replaces the first value.
-        source = f"assessment:{assessment.assessment_id}"
+        # MLflow's word for nobody in particular: the trace's user then, who may ask to be
+        # forgotten. Without one, the assessment's own id stands for its rater, so that a change
+        # replaces the first value.
+        user = info.trace_metadata.get("mlflow.trace.user")
+        source = user or f"assessment:{assessment.assessment_id}"
     return Told(
         generation_id="/".join(filter(None, (info.trace_id, assessment.span_id))),
         rater_id=source,

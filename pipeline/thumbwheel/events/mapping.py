@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import field
 from functools import cached_property
+from itertools import combinations
 from typing import Any, Literal, Protocol, Self
 
 from pydantic import model_validator
@@ -93,14 +94,18 @@ class RatingOptions:
     Args:
         up: Ratings that are +1.
         down: Ratings that are -1.
-        withdrawn: Ratings that take an earlier vote back.
+        withdrawn: Ratings that take an earlier vote back, numbers of a `scale` too. `""` and
+            `"null"` mean null and blank text, as `null_is` does.
         scale: Anchors of a numeric rating; numbers are then not looked up in `up` and `down`.
+        null_is: `withdrawn` where null or blank text, under a key that is there, takes an earlier
+            vote back; `none` where it is no vote.
     """
 
     up: tuple[Rating, ...] = ("up", "thumbs_up", "like", "positive", True, 1)
     down: tuple[Rating, ...] = ("down", "thumbs_down", "dislike", "negative", False, -1)
-    withdrawn: tuple[str, ...] = ("withdrawn", "retracted")
+    withdrawn: tuple[Rating, ...] = ("withdrawn", "retracted")
     scale: Scale | None = None
+    null_is: Literal["none", "withdrawn"] = "none"
 
     def vote(self, rating: object) -> dict[str, Any]:
         """Return the keys of an event that tell the vote; none for null or blank text.
@@ -109,13 +114,48 @@ class RatingOptions:
             MalformedRecordError: The rating is none of those listed.
         """
         if rating is None or (isinstance(rating, str) and not rating.strip()):
-            return {}
+            return {"withdrawn": True} if self.takes_null_back else {}
         score = self._score(rating)
         if score is None:
             return {"withdrawn": True}
         if self.scale and abs(score) == 1 and self.scale.is_beyond(rating):
             return {"score": score, "note": "a rating beyond the `scale`, taken as its end"}
         return {"score": score}
+
+    @cached_property
+    def takes_null_back(self) -> bool:
+        """Whether null and blank text take an earlier vote back."""
+        return self.null_is == "withdrawn" or any(
+            rating_key(rating) in _NULLS for rating in self.withdrawn
+        )
+
+    @model_validator(mode="after")
+    def _has_effect(self) -> Self:
+        """Refuse what a configuration lists to no effect, rather than to let it be believed in."""
+        listed = {
+            name: [rating_key(rating) for rating in ratings]
+            for name in ("up", "down", "withdrawn")
+            if isinstance(ratings := getattr(self, name), tuple)
+            and ratings != type(self).__dataclass_fields__[name].default
+        }
+        for name in listed.keys() - {"withdrawn"}:
+            if rating_key("") in listed[name]:
+                raise ValueError(
+                    f"`{name}` lists blank text, which is no rating, as null is none; where it "
+                    'takes a vote back, set `null_is = "withdrawn"`'
+                )
+            if self.scale and any(_is_number(rating) for rating in getattr(self, name)):
+                raise ValueError(
+                    f"`{name}` lists a number, but with a `scale` numbers are not looked up; leave "
+                    "out one of them"
+                )
+        for one, other in combinations(listed, 2):
+            if both := set(listed[one]) & set(listed[other]):
+                raise ValueError(
+                    f"{min(str(rating) for _, rating in both)!r} is in `{one}` and in `{other}`; "
+                    "list it once"
+                )
+        return self
 
     @cached_property
     def _votes(self) -> dict[tuple[bool, object], float | None]:
@@ -126,11 +166,17 @@ class RatingOptions:
                 votes[rating_key(rating)] = vote
         return votes
 
+    @cached_property
+    def _taken_back(self) -> frozenset[tuple[bool, object]]:
+        return frozenset(rating_key(rating) for rating in self.withdrawn)
+
     def _score(self, rating: object) -> float | None:
         """Return the vote, in [-1, 1], or None when it takes an earlier one back."""
         key = rating_key(rating)
         if key in self._votes and not (self.scale and _is_number(rating)):
             return self._votes[key]
+        if self.scale and {key, rating_key(spelt(rating))} & self._taken_back:
+            return None
         number = _to_number(rating)
         if self.scale and number is not None:
             return self.scale.score(number)
@@ -156,6 +202,7 @@ class EventMapping(RatingOptions):
         down: See `RatingOptions`.
         withdrawn: See `RatingOptions`.
         scale: See `RatingOptions`.
+        null_is: See `RatingOptions`.
     """
 
     def __call__(self, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,7 +211,8 @@ class EventMapping(RatingOptions):
         Raises:
             MalformedRecordError: The score is none of those listed.
         """
-        return {**record, "score": None, **self.vote(record.get("score"))}
+        said = self.vote(record["score"]) if "score" in record else {}
+        return {**record, "score": None, **said}
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -194,7 +242,8 @@ class KeyMapping(RatingOptions):
         down: See `RatingOptions`. A text: the key of a column that is true for a vote down.
         withdrawn: See `RatingOptions`.
         scale: See `RatingOptions`.
-        anonymous: Rater ids that stand for "unknown".
+        null_is: See `RatingOptions`.
+        anonymous: Rater ids that stand for "unknown", compared as ratings are.
         turns: Markers such as {"Human:": "user"} that split a prompt kept as one string into chat
             messages; a marker counts at the beginning of a line.
     """
@@ -215,7 +264,7 @@ class KeyMapping(RatingOptions):
     comparison_id: Key | None = None
     occurred_at: Key | None = None
     updated_at: Key | None = None
-    anonymous: frozenset[str] = frozenset({"", "anon", "anonymous"})
+    anonymous: tuple[Rating, ...] = ("", "anon", "anonymous")
     turns: dict[str, Literal["system", "user", "assistant"]] = field(default_factory=dict)
 
     def __call__(self, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -227,21 +276,35 @@ class KeyMapping(RatingOptions):
         event = {name: path.find(record, record) for name, path in self._paths.items()}
         event |= self._vote_in(record)
         rater = event.get("rater_id")
-        if isinstance(rater, str) and rater in self.anonymous:
+        if self._is_anonymous(rater):
             event["rater_id"] = None
         event["prompt"] = self._asked(event.get("prompt"))
         if self.system is not None or self.history is not None:
             self._put_before(event)
         return event
 
+    def _is_anonymous(self, rater: object) -> bool:
+        if isinstance(rater, str) and not rater.strip():
+            return True
+        return rating_key(rater) in self._unknown or rating_key(spelt(rater)) in self._unknown
+
+    @cached_property
+    def _unknown(self) -> frozenset[tuple[bool, object]]:
+        return frozenset(
+            key for name in self.anonymous for key in (rating_key(name), rating_key(spelt(name)))
+        )
+
     def _vote_in(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Return the keys that tell the vote: of a rating, or of the flags `up` and `down`."""
         if self._flag_paths is None:
-            return self.vote(self._rating_path.find(record, record))
+            rating = self._rating_path.find(record, record)
+            if rating is None and not self._rating_path.is_there(record, record):
+                return {}
+            return self.vote(rating)
         up, down = (_flag(path.find(record, record)) for path in self._flag_paths)
         if up and down:
             raise MalformedRecordError("it is a vote up and down", Fault.UNKNOWN_RATING)
-        return {"score": 1.0 if up else -1.0} if up or down else {}
+        return {"score": 1.0 if up else -1.0} if up or down else self.vote(None)
 
     @cached_property
     def _flag_paths(self) -> tuple[KeyPath, KeyPath] | None:
@@ -325,6 +388,8 @@ class KeyMapping(RatingOptions):
                 messages.append({"role": self.turns[marker], "content": text.strip()})
         return messages
 
+
+_NULLS = frozenset({rating_key(""), rating_key("null")})
 
 _FLAGS: dict[tuple[bool, object], bool] = {}
 for _flags, _is_set in (

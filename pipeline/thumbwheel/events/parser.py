@@ -13,6 +13,7 @@ import pydantic_core
 from thumbwheel.events.rows import IDENTIFIED, Row, to_row, to_table
 from thumbwheel.events.rules import ReadingRules
 from thumbwheel.events.wire import MalformedRecordError, validate
+from thumbwheel.events.withdrawal import taken_back
 from thumbwheel.types.fates import Fault
 
 __all__ = ["EventParser", "Malformed", "ParsedBatch"]
@@ -154,7 +155,7 @@ class EventParser:
             tally.leave_out(_NOT_TAKEN)
             return
         if self._mapping is None:
-            rows.append(self._row(record, raw, tally))
+            rows.append(self._row(self._as_it_stands(record, record), raw, tally))
             return
         try:
             event = self._mapping(record)
@@ -166,7 +167,11 @@ class EventParser:
         if event is None:
             tally.ignored += 1
         else:
-            rows.append(self._row(event, raw, tally))
+            rows.append(self._row(self._as_it_stands(event, record), raw, tally))
+
+    def _as_it_stands(self, event: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
+        """Return an event, or what takes it back where its record was deleted."""
+        return taken_back(event) if self._rules.withdraws(record) else event
 
     def _row(self, event: dict[str, Any], raw: bytes, tally: "_Tally") -> Row:
         try:

@@ -34,6 +34,17 @@ class KeyPath:
                 return value
         return None
 
+    def is_there(self, part: object, record: object) -> bool:
+        """Tell whether a key is there, whatever it holds."""
+        for is_of_record, keys in self.places:
+            holder = record if is_of_record else part
+            within = find(holder, keys[:-1]) if keys[:-1] else holder
+            if isinstance(within, Mapping) and keys[-1] in within:
+                return True
+            if isinstance(holder, Mapping) and ".".join(keys) in holder:
+                return True
+        return False
+
 
 def find(record: object, path: tuple[str, ...]) -> Any:
     """Return the value at the end of the path into objects and lists, or None."""

@@ -51,6 +51,8 @@ class ReadingRules:
     Args:
         where: Conditions on keys; a record that does not meet all of them is left out. A value, a
             list of values, or a table with `present` or `is_not`.
+        withdrawn_where: Conditions as in `where`; a record that meets all of them was deleted, and
+            takes back what it said.
         roles: Who says what, in the source's own words, such as `{ customer = "user" }`, beside
             those that are known.
         prefilled: Whether a prompt may end with a message of the assistant, or with the very
@@ -64,6 +66,7 @@ class ReadingRules:
     """
 
     where: dict[str, Rating | _Values | Condition] = field(default_factory=dict)
+    withdrawn_where: dict[str, Rating | _Values | Condition] = field(default_factory=dict)
     roles: dict[str, Role] = field(default_factory=dict)
     prefilled: bool = False
     reasoning: Literal["apart", "keep"] = "apart"
@@ -84,7 +87,17 @@ class ReadingRules:
     @cached_property
     def looks_at_records(self) -> bool:
         """Whether records in the event format have to be looked at before they are validated."""
-        return bool(self.where or self.times)
+        return bool(self.where or self.times or self.withdrawn_where)
+
+    def withdraws(self, record: object) -> bool:
+        """Tell whether a record takes back what it said."""
+        return bool(self._deletions) and all(
+            check.holds(record, record) for check in self._deletions
+        )
+
+    @cached_property
+    def _deletions(self) -> "tuple[_Check, ...]":
+        return tuple(_Check(key, wanted) for key, wanted in self.withdrawn_where.items())
 
     def take(self, part: object, record: object) -> bool:
         """Tell whether a record, or a part of one, meets all conditions of `where`."""

@@ -120,7 +120,8 @@ classified AS (
            counted.origin AS origin,
            latest_again.arrival AS latest_vote,
            CASE
-               WHEN events.c IS NULL THEN 'parked'
+               WHEN events.c IS NULL AND NOT (
+                   events.is_vote AND events.score IS NULL AND updated_at IS NOT NULL) THEN 'parked'
                WHEN replaced.is_vote THEN 'superseded'
                WHEN replaced.arrival IS NOT NULL THEN 'retold'
                WHEN counted.place = 1 THEN 'vote'

@@ -24,12 +24,13 @@ __all__ = [
     "read_cursor",
 ]
 
+# What takes a record back waits for nothing: it may know no more than the record's id.
 _PARKED = """
 SELECT arrival, source, event_id, received_at, updated_at
 FROM scoped_events AS vote ANTI JOIN (
     SELECT namespace, generation_id FROM scoped_events WHERE completion_id IS NOT NULL
 ) AS generations USING (namespace, generation_id)
-WHERE vote.completion_id IS NULL
+WHERE vote.completion_id IS NULL AND NOT (is_vote AND score IS NULL AND updated_at IS NOT NULL)
 """
 
 _BALANCE = f"""

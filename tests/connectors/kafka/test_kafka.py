@@ -1,5 +1,8 @@
 """The Kafka connector against real brokers: what it reads, and where it goes on."""
 
+from types import SimpleNamespace
+
+import pydantic_core
 import pytest
 from brokers import FORGOTTEN_SOCKETS, raws, tansu, values
 
@@ -10,6 +13,7 @@ from thumbwheel.plugin import PluginManager
 from thumbwheel.store import Store
 from thumbwheel_connectors.kafka import connector as kafka_module
 from thumbwheel_connectors.kafka.connector import KafkaConnector
+from thumbwheel_connectors.kafka.log import _tombstone
 
 pytestmark = pytest.mark.filterwarnings(FORGOTTEN_SOCKETS)
 
@@ -94,6 +98,16 @@ def test_poison_and_tombstones_pass_as_bytes(broker, topic, connect, drain):
     broker.produce(topic, poison)
     records, _ = drain(connect().open(None))
     assert [record.raw for record in records] == [value or b"" for value in poison]
+
+
+def test_tombstones_can_be_records():
+    """With the option, what a record without a value takes back is told by its key."""
+    told = [
+        pydantic_core.from_json(_tombstone(SimpleNamespace(key=key, value=None, timestamp=5)))
+        for key in (b'{"id": 7}', b"text \xff", None)
+    ]
+    assert [event["key"] for event in told] == [{"id": 7}, "text \ufffd", ""]
+    assert all((event["tombstone"], event["timestamp"]) == (True, 5) for event in told)
 
 
 def test_only_committed_transactions_are_read(broker, topic, connect, drain):

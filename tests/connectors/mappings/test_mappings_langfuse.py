@@ -87,6 +87,9 @@ def test_langfuse_raters() -> None:
         parse("langfuse", score()),
     ]
     assert [event and event["rater_id"] for event in told] == ["ann", "end-user", "score:s1"]
+    whole = {"id": "t1", "userId": "end-user", "input": "Hi", "output": "Hello."}
+    inside = score(traceId="t1", observationId=None)
+    assert event_of("langfuse", whole | {"scores": [inside]})["rater_id"] == "end-user"
 
 
 def test_langfuse_corrections_and_texts() -> None:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from thumbwheel.events import EventParser, MalformedRecordError
 from thumbwheel.events.mapping import KeyMapping, RatingOptions, Scale, find
+from thumbwheel.events.rules import ReadingRules
 
 
 def score(rating: Any, **options: Any) -> float | None:
@@ -193,3 +194,81 @@ def test_anonymous_raters_and_turns():
         {"role": "assistant", "content": "Hello: you"},
         {"role": "user", "content": "And now?"},
     ]
+
+
+def keyed(record, **options):
+    """Return the event of a record read by its keys."""
+    rules = {name: options.pop(name) for name in ("withdrawn_where",) if name in options}
+    parser = EventParser(KeyMapping(**options), ReadingRules(**rules))
+    answer = {"prompt": "p", "completion": "c"}
+    return parser.parse(json.dumps(answer | record).encode())
+
+
+@pytest.mark.parametrize("listed", [{"null_is": "withdrawn"}, {"withdrawn": ["", "x"]},
+                                    {"withdrawn": ["null"]}])  # fmt: skip
+@pytest.mark.parametrize("rating", [None, "", "  "])
+def test_null_can_take_a_vote_back(listed, rating):
+    """Null and blank text are a withdrawal where it is declared, and a missing key never is."""
+    event = keyed({"rating": rating}, **listed)
+    assert (event["is_vote"], event["score"]) == (True, None)
+    assert not keyed({"rating": rating})["is_vote"]
+    assert not keyed({}, **listed)["is_vote"]
+    assert keyed({"rating": "up"}, **listed)["score"] == 1
+
+
+def test_numbers_of_a_scale_can_take_back():
+    """Where 0 clears the stars, it is no lowest rating."""
+    stars = {"scale": {"down": 1, "up": 5}, "withdrawn": [0]}
+    for rating in (0, "0", 0.0):
+        assert keyed({"rating": rating}, **stars)["score"] is None
+    assert keyed({"rating": 1}, **stars)["score"] == -1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"up": ["", "like"]},
+        {"down": [" "]},
+        {"up": ["like"], "down": ["Like "]},
+        {"up": [1], "withdrawn": [1]},
+        {"up": [5], "scale": {"down": 1, "up": 5}},
+    ],
+)
+def test_what_has_no_effect_is_refused(options):
+    """A value that is never looked up, or looked up twice, is an error of the configuration."""
+    with pytest.raises(ValidationError):
+        KeyMapping(**options)
+
+
+@pytest.mark.parametrize("rater", [0, "0", 0.0, " NULL", "Anonymous", "", "  ", None])
+def test_unknown_raters_are_compared_as_ratings_are(rater):
+    """Case, blanks and the spelling of numbers do not make somebody of nobody."""
+    options = {"rater": "user", "anonymous": [0, "null", "anonymous"]}
+    assert keyed({"rating": "up", "user": rater}, **options)["rater_id"] is None
+    as_text = options | {"anonymous": ["0", "null", "anonymous"]}
+    assert keyed({"rating": "up", "user": rater}, **as_text)["rater_id"] is None
+    assert keyed({"rating": "up", "user": 7}, **as_text)["rater_id"] == "7"
+
+
+def test_a_deleted_record_takes_back_what_it_said():
+    """What says that it was deleted withdraws, by the record's id or by the answer's."""
+    keys = {
+        "event_id": ["after.id", "before.id"],
+        "generation_id": ["after.message", "before.message"],
+        "rating": ["after.rating", "before.rating"],
+        "rater": ["after.user", "before.user"],
+        "occurred_at": "ts_ms",
+        "prompt": "none",
+        "completion": "none",
+        "withdrawn_where": {"op": "D"},
+    }
+    row = {"id": 7, "message": "m", "rating": "up", "user": "u"}
+    gone = keyed({"op": "d", "before": row, "after": None, "ts_ms": 1772366400000}, **keys)
+    assert (gone["event_id"], gone["generation_id"], gone["rater_id"]) == ("7", "m", "u")
+    assert (gone["is_vote"], gone["score"]) == (True, None)
+    assert gone["updated_at"] == gone["occurred_at"] is not None
+    bare = keyed({"op": "d", "before": {"id": 7}, "ts_ms": 1772366400000}, **keys)
+    assert (bare["event_id"], bare["score"]) == ("7", None)
+    assert keyed({"op": "c", "after": row, "ts_ms": 1772366400000}, **keys)["score"] == 1
+    untimed = keyed({"op": "d", "before": row}, **keys)
+    assert (untimed["event_id"], untimed["updated_at"]) == ("7:withdrawn", None)

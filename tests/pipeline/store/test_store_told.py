@@ -1,7 +1,9 @@
 """Which text a vote is about: its own, or the one told last under its id before it."""
 
+from datetime import timedelta
+
 import pytest
-from storing import append, balanced, event, rated, vote
+from storing import NOW, append, balanced, event, rated, vote
 
 from thumbwheel.config import VotePolicy
 from thumbwheel.store import Store
@@ -155,3 +157,18 @@ def test_ids_that_name_several_prompts_are_reported(tmp_path):
         }  # fmt: skip
         (note,) = store.event_state("v", VotePolicy()).notes
         assert "g names answers to 2 prompts" in note
+
+
+def test_a_deletion_that_knows_only_the_record_takes_it_back(tmp_path):
+    """It replaces the record by its id, waits for no answer, and never expires."""
+    gone = vote(
+        event_id="v1", generation_id="v1:withdrawn", withdrawn=True, occurred_at=at(3),
+        updated_at=at(3),
+    )  # fmt: skip
+    assert scores(
+        tmp_path, [told("answer", 0), said("v1", 1, 1), said("v2", -1, 1, "b"), gone]
+    ) == {"answer": (0, 1)}
+    with Store(tmp_path / "s.duckdb") as store:
+        assert store.source_counts()[0].parked == store.vote_counts().parked == 0
+        assert store.expire_parked(NOW + timedelta(days=9)) == 0
+        assert store.event_state("v1", VotePolicy()).state == "withdrawn"
