@@ -27,7 +27,7 @@ max_generations = 20
 max_new_tokens = 12
 [gate]
 min_prompts = 10
-guards = []
+default_guards = false
 """,
     project="tiny",
     path="feedback.jsonl",

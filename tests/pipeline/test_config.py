@@ -93,6 +93,19 @@ def test_keys_of_earlier_versions_mean_what_they_meant(tmp_path):
         load(tmp_path, MINIMAL + "[pairs]\nplugin_seconds = -1\n")
 
 
+def test_a_guard_takes_the_place_of_the_default_on_its_metric(tmp_path):
+    """The others stay, unless none of them is wanted."""
+    usual = load(tmp_path, MINIMAL).gate.guards
+    mine = "[gate]\nguards = [{ metric = 'length', max_rise = 0.5 }]\n"
+    changed = load(tmp_path, MINIMAL + mine).gate.guards
+    assert {guard.metric for guard in changed} == {guard.metric for guard in usual}
+    assert len(changed) == len(usual)
+    assert [guard.max_rise for guard in changed if guard.metric == "length"] == [0.5]
+    only = load(tmp_path, MINIMAL + mine + "default_guards = false\n").gate.guards
+    assert [guard.metric for guard in only] == ["length"]
+    assert load(tmp_path, MINIMAL + "[gate]\ndefault_guards = false\n").gate.guards == []
+
+
 def test_how_plugins_run_is_not_in_the_digest(tmp_path):
     """What does not shape a candidate does not begin a new cycle."""
     limits = "[execution]\nplugin_seconds = 5\nplugin_memory_mb = 512\n"

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from thumbwheel.config.section import ConfigPath, Section
 
@@ -122,13 +122,59 @@ class JudgeConfig(Section):
     )
 
 
+DEFAULT_GUARDS = (
+    # Another style costs some tenths of a nat a token; shuffled words cost several nats.
+    Guard(metric="answer_log_prob", max_drop=0.5),
+    # One garbled answer in twenty is a fault that people complain about.
+    Guard(metric="unlikely", max_rise=0.05),
+    # An answer that fits any prompt counts half: one in ten has nothing to do with its own.
+    Guard(metric="relevance", max_drop=0.05),
+    # One answer in twenty that is a loop, or says everything twice.
+    Guard(metric="repetition", max_rise=0.05),
+    # Longer answers run into the limit more often, and their readers get none of the end.
+    Guard(metric="cut_off", max_rise=0.05),
+    Guard(metric="empty", max_rise=0.03),
+    # Five more of a hundred users sent away.
+    Guard(metric="refusals", max_rise=0.05),
+    # One answer in twenty that only says the prompt again.
+    Guard(metric="copied_prompt", max_rise=0.05),
+    Guard(metric="other_language", max_rise=0.05),
+    # A hundredth of what is read; good answers have none at all.
+    Guard(metric="junk", max_rise=0.01),
+    # A quarter is what readers notice, and what raters who like it long or short may bring.
+    Guard(metric="length", max_drop=0.25, max_rise=0.25, relative=True),
+    # Answers to different prompts may become more alike by a style that all of them share.
+    Guard(metric="distinct_2", max_drop=0.1),
+    Guard(metric="self_bleu", max_rise=0.1),
+    # A tuned model is surer of what it says; of four answers, one may become a copy.
+    Guard(metric="vendi", max_drop=0.25),
+    # A nat a token: what it says now, the base would say a third as often, word by word.
+    Guard(metric="kl_from_base", max_rise=1.0),
+    # What people chose became 1.6 times as unlikely, token by token: DPO that pushes down what
+    # was rejected may take along what was chosen.
+    Guard(metric="chosen_log_perplexity", max_rise=0.5),
+    # A tenth more nats a token; at 2 nats a token that is perplexity times 1.2. A share, since
+    # a few passages say little of a small model, to which all plain text is a riddle.
+    Guard(metric="plain_text_log_perplexity", max_rise=0.1, relative=True),
+    # Forty prompts tell less than hundreds, and a small model has little to lose there: these
+    # wider margins see a model that has nothing else left to say.
+    Guard(metric="ood_answer_log_prob", max_drop=1.0),
+    Guard(metric="ood_relevance", max_drop=0.2),
+    Guard(metric="ood_repetition", max_rise=0.1),
+    Guard(metric="ood_refusals", max_rise=0.1),
+)
+"""What any candidate must keep, with reasons for the margins."""
+
+
 class GateConfig(Section):
     """What a candidate must show to be promoted.
 
     Attributes:
         min_prompts: Held-out prompts, at least.
         improve: Metrics that must be better than the champion's.
-        guards: Metrics that may not get worse by more than a margin.
+        default_guards: Whether the guards of every project are there, beside those that are named.
+        guards: Metrics that may not get worse by more than a margin. One that is named takes the
+            place of the default on the same metric.
         gain: The gain in the first metric of `improve` that is worth finding: a cycle that would
             miss it more often than not does not look at the held-out prompts.
         tests_per_year: How often a candidate is to be tested.
@@ -142,47 +188,16 @@ class GateConfig(Section):
     false_promotions: Annotated[float, Field(gt=0, lt=1)] = 0.05
     max_looks: Annotated[int, Field(ge=1)] = 52
     improve: list[str] = ["win_rate"]
-    guards: list[Guard] = [
-        # Another style costs some tenths of a nat a token; shuffled words cost several nats.
-        Guard(metric="answer_log_prob", max_drop=0.5),
-        # One garbled answer in twenty is a fault that people complain about.
-        Guard(metric="unlikely", max_rise=0.05),
-        # An answer that fits any prompt counts half: one in ten has nothing to do with its own.
-        Guard(metric="relevance", max_drop=0.05),
-        # One answer in twenty that is a loop, or says everything twice.
-        Guard(metric="repetition", max_rise=0.05),
-        # Longer answers run into the limit more often, and their readers get none of the end.
-        Guard(metric="cut_off", max_rise=0.05),
-        Guard(metric="empty", max_rise=0.03),
-        # Five more of a hundred users sent away.
-        Guard(metric="refusals", max_rise=0.05),
-        # One answer in twenty that only says the prompt again.
-        Guard(metric="copied_prompt", max_rise=0.05),
-        Guard(metric="other_language", max_rise=0.05),
-        # A hundredth of what is read; good answers have none at all.
-        Guard(metric="junk", max_rise=0.01),
-        # A quarter is what readers notice, and what raters who like it long or short may bring.
-        Guard(metric="length", max_drop=0.25, max_rise=0.25, relative=True),
-        # Answers to different prompts may become more alike by a style that all of them share.
-        Guard(metric="distinct_2", max_drop=0.1),
-        Guard(metric="self_bleu", max_rise=0.1),
-        # A tuned model is surer of what it says; of four answers, one may become a copy.
-        Guard(metric="vendi", max_drop=0.25),
-        # A nat a token: what it says now, the base would say a third as often, word by word.
-        Guard(metric="kl_from_base", max_rise=1.0),
-        # What people chose became 1.6 times as unlikely, token by token: DPO that pushes down what
-        # was rejected may take along what was chosen.
-        Guard(metric="chosen_log_perplexity", max_rise=0.5),
-        # A tenth more nats a token; at 2 nats a token that is perplexity times 1.2. A share, since
-        # a few passages say little of a small model, to which all plain text is a riddle.
-        Guard(metric="plain_text_log_perplexity", max_rise=0.1, relative=True),
-        # Forty prompts tell less than hundreds, and a small model has little to lose there: these
-        # wider margins see a model that has nothing else left to say.
-        Guard(metric="ood_answer_log_prob", max_drop=1.0),
-        Guard(metric="ood_relevance", max_drop=0.2),
-        Guard(metric="ood_repetition", max_rise=0.1),
-        Guard(metric="ood_refusals", max_rise=0.1),
-    ]
+    default_guards: bool = True
+    guards: Annotated[list[Guard], Field(validate_default=True)] = []
+
+    @field_validator("guards")
+    @classmethod
+    def _beside_the_defaults(cls, guards: list[Guard], info: ValidationInfo) -> list[Guard]:
+        if not info.data.get("default_guards"):
+            return guards
+        replaced = {guard.metric for guard in guards}
+        return [*(guard for guard in DEFAULT_GUARDS if guard.metric not in replaced), *guards]
 
     @model_validator(mode="after")
     def _something(self) -> Self:

@@ -108,12 +108,15 @@ def evidence_page(
         samples: Held-out prompts with the answers of champion and candidate.
         regressions: The held-out pairs that the candidate judges worst against the champion.
     """
+    held = {rule.guard for rule in report.decision.reasons if rule.is_held_guard}
+    bars = [(metric, _bar(metric)) for metric in report.evaluation.metrics.values()]
     return _template().render(
         report=report,
         verdict=_verdict(report),
         scope=_scope(report),
         champion=_champion(report),
-        metrics=[(metric, _bar(metric)) for metric in report.evaluation.metrics.values()],
+        metrics=[(metric, bar) for metric, bar in bars if metric.name not in held],
+        within=[(metric, bar) for metric, bar in bars if metric.name in held],
         has_base=any(metric.base for metric in report.evaluation.metrics.values()),
         bar_width=_BAR_WIDTH,
         meanings={metric.name: _meaning(metric) for metric in report.evaluation.declared},

@@ -54,7 +54,7 @@ CONFIG = Config(
     model=ModelConfig(path=Path("model")),
     sources=[SourceConfig(name="s", connector="file")],
     plugins=[PluginConfig(use="all_pairs")],
-    gate=GateConfig(guards=GUARDS),
+    gate=GateConfig(default_guards=False, guards=GUARDS),
 )
 
 

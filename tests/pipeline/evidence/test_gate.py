@@ -53,7 +53,7 @@ def verdict(n_prompts=100, config=None, level=LEVEL, on_sealed=None, report=None
     return decide(
         replace(evaluated, **(report or {})),
         dict.fromkeys(metrics, values),
-        config or GateConfig(improve=["win_rate"], guards=GUARDS),
+        config or GateConfig(improve=["win_rate"], default_guards=False, guards=GUARDS),
         level=level,
     )
 
@@ -165,7 +165,7 @@ def test_refusals_by_a_look(values, word):
 
 def test_every_metric_has_to_improve():
     """Of two, one that is better is not enough."""
-    config = GateConfig(improve=["win_rate", "politeness"], guards=[])
+    config = GateConfig(improve=["win_rate", "politeness"], default_guards=False, guards=[])
     report = EvalReport(
         "3",
         0.95,

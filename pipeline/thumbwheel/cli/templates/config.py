@@ -146,9 +146,8 @@ min_prompts = 50
 gain = 0.05                     # a win rate of .55 is worth finding
 tests_per_year = 52             # how often a candidate is to be tested
 false_promotions = 0.05         # share of years in which one that is no better may be promoted
-# improve = ["win_rate"]        # and every guard must hold; these are some of the defaults:
+# improve = ["win_rate"]        # and every guard must hold; one of yours replaces a default:
 # guards = [
-#     { metric = "refusals", max_rise = 0.05 },
 #     { metric = "length", max_drop = 0.25, max_rise = 0.25, relative = true },
 # ]
 
