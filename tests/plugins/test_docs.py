@@ -181,7 +181,7 @@ def test_every_hook_is_documented(hook):
 
 def test_the_mapping_on_the_events_page(tmp_path):
     """The source configured in docs/events.md reads a record as the page says."""
-    (block, turns) = re.findall(r"```toml\n(.*?)```", (DOCS / "events.md").read_text(), re.DOTALL)
+    *_, block, turns = re.findall(r"```toml\n(.*?)```", (DOCS / "events.md").read_text(), re.DOTALL)
     source = SourceConfig.model_validate(tomllib.loads(block + turns)["sources"][0])
     event = parser_for(source, DOCS).parse(
         b'{"question": "Human: a\\nAssistant: b\\nHuman: c", "answer": {"text": "d"}, "stars": 4,'

@@ -2,13 +2,15 @@
 
 import codecs
 import re
+from collections.abc import Callable
 from typing import Annotated
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 from pydantic.dataclasses import dataclass
 
 from thumbwheel.config import ConfigPath
-from thumbwheel.types import EventLog
+from thumbwheel.events.paths import Key
+from thumbwheel.types import Connector, EventLog
 from thumbwheel_connectors.files.formats import Reading
 from thumbwheel_connectors.files.log import FileLog
 from thumbwheel_connectors.files.marks import Marks
@@ -75,7 +77,22 @@ class FileConnector:
             SourceError: No file is there, or the cursor was written by another connector.
             UnavailableError: The filesystem does not answer.
         """
+        return self._open(cursor, None)
+
+    def gather(self, key: Key) -> Connector:
+        """Return this connector with the records of a file that share `key` as one record."""
+        return _Gathering(lambda cursor: self._open(cursor, key))
+
+    def _open(self, cursor: str | None, gather: Key | None) -> EventLog:
         storage = Storage(self.path)
         storage.expect_files()
-        reading = Reading(self.max_line_bytes, self.encoding, self.records)
+        reading = Reading(self.max_line_bytes, self.encoding, self.records, gather)
         return FileLog(storage, Marks(cursor), reading)
+
+
+class _Gathering:
+    def __init__(self, opened: Callable[[str | None], EventLog]) -> None:
+        self._opened = opened
+
+    def open(self, cursor: str | None) -> EventLog:
+        return self._opened(cursor)

@@ -1,13 +1,12 @@
 """Which reader a file needs."""
 
 import codecs
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
 
 from thumbwheel.errors import SourceError
-from thumbwheel.types import Record
+from thumbwheel.events.paths import Key
 from thumbwheel_connectors.files.csv_table import CsvReader
+from thumbwheel_connectors.files.gathered import GatheredReader
 from thumbwheel_connectors.files.json_array import (
     JsonArrayReader,
     arrays_in,
@@ -17,10 +16,11 @@ from thumbwheel_connectors.files.json_array import (
 from thumbwheel_connectors.files.jsonl import JsonlReader
 from thumbwheel_connectors.files.marks import Mark
 from thumbwheel_connectors.files.parquet import ParquetReader
+from thumbwheel_connectors.files.readers import Reader
 from thumbwheel_connectors.files.storage import File, Storage
 from thumbwheel_connectors.files.text import Text, TextReader
 
-__all__ = ["Reader", "Reading", "open_reader"]
+__all__ = ["Reading", "open_reader"]
 
 _PARQUET_MAGIC = b"PAR1"
 _MAGIC_BYTES = 16
@@ -33,35 +33,6 @@ _ELSE = {
 }
 
 
-class Reader(Protocol):
-    """Reads the records of one file; see `TextReader`."""
-
-    is_complete: bool
-
-    @property
-    def unit(self) -> str:
-        """What its positions count."""
-        ...
-
-    @property
-    def mark(self) -> Mark:
-        """The mark behind the record that was yielded last."""
-        ...
-
-    @property
-    def share(self) -> float:
-        """The share of the file read, in [0, 1]."""
-        ...
-
-    def records(self) -> Iterator[Record]:
-        """Yield the records that are there now."""
-        ...
-
-    def close(self) -> None:
-        """Close the file."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How the files of a source are read.
@@ -70,11 +41,13 @@ class Reading:
         max_bytes: A larger record becomes a dead letter, cut to this length.
         encoding: What text is written in, as Python calls it.
         records: The path to the array of records within a file that is one JSON object.
+        gather: What records share that belong together, and are handed on as one.
     """
 
     max_bytes: int
     encoding: str = "utf-8"
     records: str | None = None
+    gather: Key | None = None
 
 
 def open_reader(storage: Storage, file: File, mark: Mark, reading: Reading) -> Reader:
@@ -89,6 +62,9 @@ def open_reader(storage: Storage, file: File, mark: Mark, reading: Reading) -> R
         SourceError: It may not be read, or is something else; the message says what mends it.
         UnavailableError: Its filesystem does not answer.
     """
+    if reading.gather is not None:
+        whole = open_reader(storage, file, Mark(), replace(reading, gather=None))
+        return GatheredReader(whole, file, mark, reading.gather)
     stream = storage.open(file)
     try:
         magic = stream.read(_MAGIC_BYTES)

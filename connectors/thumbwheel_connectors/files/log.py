@@ -8,8 +8,9 @@ import pyarrow as pa
 
 from thumbwheel.errors import SourceError, ThumbwheelError
 from thumbwheel.types import Batch, Record
-from thumbwheel_connectors.files.formats import Reader, Reading, open_reader
+from thumbwheel_connectors.files.formats import Reading, open_reader
 from thumbwheel_connectors.files.marks import Marks
+from thumbwheel_connectors.files.readers import Reader
 from thumbwheel_connectors.files.storage import File, Storage
 
 __all__ = ["FileLog"]

@@ -1,15 +1,21 @@
 """Logs of OpenAI-style chat completions, with a thumb in one of their keys."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic.dataclasses import dataclass
 
 from thumbwheel.events import MalformedRecordError, invalid_field
-from thumbwheel.events.mapping import RatingOptions, find
-from thumbwheel_connectors.chat import answer_text, decoded, prompt_messages
+from thumbwheel.events.mapping import KeyMapping, RatingOptions, find
+from thumbwheel.events.messages import role_of
+from thumbwheel.events.parts import NOT_TAKEN, LeftOut, Outcome
+from thumbwheel.events.rules import ReadingRules
+from thumbwheel_connectors.chat import answer_text, decoded, prompt_messages, text_of
 
 __all__ = ["OpenAIChatMapping"]
+
+_THUMBS = ("feedback", "rating", "vote", "thumb", "thumbs", "reaction", "liked")
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -18,7 +24,8 @@ class OpenAIChatMapping(RatingOptions):
 
     The first form is `{"request": {"messages": …}, "response": {"id": …, "choices": …}}`, also with
     either side's keys at the top. The second is `{"messages": […]}`, as for fine-tuning. A record
-    with neither is a vote alone. A dot reaches into objects.
+    with neither is a vote alone. A dot reaches into objects. Where messages of the assistant hold
+    the vote, each of these is an answer, and the messages before it are its prompt.
 
     Args:
         rating: The key of the vote.
@@ -72,10 +79,17 @@ class OpenAIChatMapping(RatingOptions):
             raise invalid_field("messages", " is not a list of chat messages")
         if "choices" in response:
             answer = answer_text({"choices": response["choices"]})
+        elif response is not record and "content" in response:
+            answer = text_of(response["content"]) or None
         else:
             *messages, last = messages
             answer = answer_text([last])
         prompt = prompt_messages(messages)
+        if isinstance(prompt, list) and request.get("system") is not None:
+            # Anthropic's requests have the system text beside the messages.
+            prompt = [{"role": "system", "content": request["system"]}, *prompt]
+        if not vote and (key := _thumb_beside(messages, self.rating)) is not None:
+            event["note"] = f"a message holds `{key}`, and `rating` does not name it: no vote"
         if answer is None and not vote:
             return None
         if answer is None:
@@ -86,6 +100,56 @@ class OpenAIChatMapping(RatingOptions):
         if prompt is None:
             raise invalid_field("messages", " holds no prompt: messages with a `role`")
         return event | {"prompt": prompt, "completion": answer}
+
+    def gives_many(self, record: object) -> bool:
+        """Tell whether messages of the assistant hold votes: `events` is to be called then."""
+        return isinstance(record, Mapping) and any(
+            find(item, tuple(self.rating.split("."))) is not None for item in _messages(record)
+        )
+
+    def events(self, record: Mapping[str, Any], rules: ReadingRules) -> Iterator[Outcome]:
+        """Yield the rated messages, and the answer behind them where it is rated as a whole."""
+        if not rules.take(record, record):
+            yield LeftOut(NOT_TAKEN)
+            return
+        inside = KeyMapping(
+            each=("/request.messages", "/messages"),
+            role="role",
+            system=("/request.system", "/system"),
+            rating=self.rating,
+            rater=(f"/{self.rater}", "/request.user"),
+            generation_id="id",
+            model_version=("model", "/response.model", "/request.model", "/model"),
+            comment=self.comment,
+            correction=self.correction,
+            occurred_at=self.occurred_at or "created_at",
+            up=self.up,
+            down=self.down,
+            withdrawn=self.withdrawn,
+            scale=self.scale,
+        )
+        yield from inside.events(record, dataclasses.replace(rules, where={}))
+        if _at(record, self.rating) is not None and (event := self(record)) is not None:
+            yield event
+
+
+def _messages(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    messages = decoded(_object(record, "request").get("messages"))
+    return [
+        item
+        for item in (messages if isinstance(messages, list) else [])
+        if isinstance(item, Mapping) and role_of(item.get("role")) == "assistant"
+    ]
+
+
+def _thumb_beside(messages: object, rating: str) -> str | None:
+    """Return what looks like a vote among the keys of the assistant's messages."""
+    for item in messages if isinstance(messages, list) else ():
+        if isinstance(item, Mapping) and role_of(item.get("role")) == "assistant":
+            for key in _THUMBS:
+                if item.get(key) is not None and key != rating.partition(".")[0]:
+                    return key
+    return None
 
 
 def _object(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:

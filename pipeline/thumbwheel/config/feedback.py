@@ -27,7 +27,8 @@ Origin = Literal["users", "annotators", "ai"]
 class SourceConfig(Section):
     """One source of events: a connector by entry-point name, its options, and the mapping.
 
-    The mapping is a name, or a table of options whose `use` is the name (by default `keys`).
+    The mapping is a name, or a table of options whose `use` is the name (by default `keys`), or a
+    list of tables, one for each kind of record.
     Without one, records are in Thumbwheel's own event format (see docs/events.md). Up to
     `batch_size` records are committed together. `origin` says whose judgements these are.
 
@@ -39,7 +40,7 @@ class SourceConfig(Section):
     name: Name
     connector: str
     options: dict[str, Any] = {}
-    mapping: str | dict[str, Any] | None = None
+    mapping: str | dict[str, Any] | list[dict[str, Any]] | None = None
     batch_size: Annotated[int, Field(ge=1)] = 10_000
     origin: Origin = "users"
     ids: Literal["own", "shared"] = "own"

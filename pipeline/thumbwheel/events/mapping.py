@@ -7,8 +7,7 @@ tool's export may hold more). Mappings are found by name in the entry point grou
 """
 
 import math
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import field
 from functools import cached_property
 from itertools import combinations
@@ -18,10 +17,11 @@ from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
 from thumbwheel.events import MalformedRecordError, invalid_field
-from thumbwheel.events.messages import as_messages, exchanges
+from thumbwheel.events.comparisons import Answer, is_cut
+from thumbwheel.events.messages import as_messages, exchanges, parted, split_turns, text_of
+from thumbwheel.events.parts import Outcome, outcomes
 from thumbwheel.events.paths import Key, KeyPath, find
-from thumbwheel.events.rules import Rating, rating_key, spelt
-from thumbwheel.types import Message
+from thumbwheel.events.rules import Rating, ReadingRules, rating_key, spelt
 from thumbwheel.types.fates import Fault
 
 __all__ = [
@@ -246,6 +246,22 @@ class KeyMapping(RatingOptions):
         anonymous: Rater ids that stand for "unknown", compared as ratings are.
         turns: Markers such as {"Human:": "user"} that split a prompt kept as one string into chat
             messages; a marker counts at the beginning of a line.
+        each: The key of a list within the record whose elements are read one by one, or a table of
+            keys of lists that run side by side. Keys are then looked up in the element; one that
+            begins with `/` in the whole record.
+        role: The key of who speaks. The elements are then the messages of a conversation: each of
+            the assistant's is an answer, and those before it are its prompt.
+        content: The key of what a message says.
+        parent: The key of the id of the message before, where answers were given anew.
+        thread: The key of what the messages of a conversation share that are records of their own.
+        chosen: The key of the better of two answers: text, a message or a whole conversation.
+        rejected: The key of the other.
+        answers: The keys of answers that were compared, by what `winner` calls them.
+        winner: The key of which of them won.
+        place: The key of the place of the answer among the prompt's messages, counted from 0: what
+            comes before it is the prompt.
+        cut_at: Texts that end with "..." behind so many characters were cut by the exporter: they
+            are dead letters.
     """
 
     up: tuple[Rating, ...] | str = RatingOptions.up  # type: ignore[assignment]
@@ -266,6 +282,17 @@ class KeyMapping(RatingOptions):
     updated_at: Key | None = None
     anonymous: tuple[Rating, ...] = ("", "anon", "anonymous")
     turns: dict[str, Literal["system", "user", "assistant"]] = field(default_factory=dict)
+    each: Key | dict[str, str] | None = None
+    role: Key | None = None
+    content: Key = "content"
+    parent: Key | None = None
+    thread: Key | None = None
+    chosen: Key | None = None
+    rejected: Key | None = None
+    answers: dict[str, str | Answer] = field(default_factory=dict)
+    winner: Key | None = None
+    place: Key | None = None
+    cut_at: int | None = None
 
     def __call__(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Return the record in Thumbwheel's event format, not yet validated.
@@ -273,12 +300,46 @@ class KeyMapping(RatingOptions):
         Raises:
             MalformedRecordError: The rating is none of those listed.
         """
-        event = {name: path.find(record, record) for name, path in self._paths.items()}
-        event |= self._vote_in(record)
+        return self.event_of(record, record)
+
+    def gives_many(self, record: object) -> bool:
+        """Tell whether a record may give several events: `events` is to be called then."""
+        return self._gives_many
+
+    @cached_property
+    def _gives_many(self) -> bool:
+        return bool(self.each or self.role or self.thread or self.chosen or self.answers)
+
+    def events(self, record: object, rules: ReadingRules) -> Iterator[Outcome]:
+        """Yield what becomes of each part of a record.
+
+        Args:
+            record: An object, or the list of records that share a `thread`.
+            rules: Which parts count, and who speaks by which name.
+        """
+        return outcomes(self, record, rules)
+
+    def event_of(self, part: object, record: object) -> dict[str, Any]:
+        """Return an element of a record, or all of it, as an event.
+
+        Raises:
+            MalformedRecordError: The rating is none of those listed, or a text was cut.
+        """
+        event = {name: path.find(part, record) for name, path in self._paths.items()}
+        event |= self._vote_in(part, record)
         rater = event.get("rater_id")
         if self._is_anonymous(rater):
             event["rater_id"] = None
+        if isinstance(event.get("completion"), list):
+            event["completion"] = text_of(event["completion"])
+        if self.cut_at is not None:
+            for name in ("prompt", "completion"):
+                if is_cut(event.get(name), self.cut_at):
+                    raise invalid_field(name, f" was cut by the exporter at {self.cut_at}")
         event["prompt"] = self._asked(event.get("prompt"))
+        if self.place is not None:
+            place = KeyPath.of(self.place).find(part, record)
+            event["prompt"], event["completion"] = parted(event["prompt"], place)
         if self.system is not None or self.history is not None:
             self._put_before(event)
         return event
@@ -294,14 +355,30 @@ class KeyMapping(RatingOptions):
             key for name in self.anonymous for key in (rating_key(name), rating_key(spelt(name)))
         )
 
-    def _vote_in(self, record: Mapping[str, Any]) -> dict[str, Any]:
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if (self.chosen is None) is not (self.rejected is None):
+            raise ValueError("`chosen` and `rejected` go together")
+        if bool(self.answers) is not (self.winner is not None):
+            raise ValueError("`answers` and `winner` go together")
+        if self.answers and (len(self.answers) < 2 or self.chosen):
+            raise ValueError("`answers` lists two or more, in place of `chosen` and `rejected`")
+        if self.parent is not None and self.role is None:
+            raise ValueError("`parent` is of messages: name the key of their `role` too")
+        if self.thread is not None and (self.role is None or self.each is not None):
+            raise ValueError(
+                "`thread` is of messages that are records: name the key of their `role`"
+            )
+        return self
+
+    def _vote_in(self, part: object, record: object) -> dict[str, Any]:
         """Return the keys that tell the vote: of a rating, or of the flags `up` and `down`."""
         if self._flag_paths is None:
-            rating = self._rating_path.find(record, record)
-            if rating is None and not self._rating_path.is_there(record, record):
+            rating = self._rating_path.find(part, record)
+            if rating is None and not self._rating_path.is_there(part, record):
                 return {}
             return self.vote(rating)
-        up, down = (_flag(path.find(record, record)) for path in self._flag_paths)
+        up, down = (_flag(path.find(part, record)) for path in self._flag_paths)
         if up and down:
             raise MalformedRecordError("it is a vote up and down", Fault.UNKNOWN_RATING)
         return {"score": 1.0 if up else -1.0} if up or down else self.vote(None)
@@ -324,7 +401,7 @@ class KeyMapping(RatingOptions):
         """Return a prompt as text or messages; what is neither as it is."""
         if isinstance(prompt, str):
             if self.turns:
-                return self._split_turns(prompt)
+                return split_turns(prompt, self.turns)
             if prompt[:1] not in ("[", " ", "\n"):
                 return prompt
         return as_messages(prompt) or prompt
@@ -373,20 +450,6 @@ class KeyMapping(RatingOptions):
     @cached_property
     def _rating_path(self) -> KeyPath:
         return KeyPath.of(self.rating)
-
-    @cached_property
-    def _turn_pattern(self) -> re.Pattern[str]:
-        return re.compile("^(" + "|".join(map(re.escape, self.turns)) + r")[ \t]*", re.MULTILINE)
-
-    def _split_turns(self, prompt: str) -> list[Message]:
-        head, *rest = self._turn_pattern.split(prompt)
-        messages: list[Message] = []
-        if head.strip():
-            messages.append({"role": "user", "content": head.strip()})
-        for marker, text in zip(rest[::2], rest[1::2], strict=True):
-            if text.strip():
-                messages.append({"role": self.turns[marker], "content": text.strip()})
-        return messages
 
 
 _NULLS = frozenset({rating_key(""), rating_key("null")})

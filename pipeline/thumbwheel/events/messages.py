@@ -8,7 +8,17 @@ from typing import Any, Literal
 
 import pydantic_core
 
-__all__ = ["NO_ROLES", "Role", "as_messages", "ends_with", "exchanges", "role_of", "text_of"]
+__all__ = [
+    "NO_ROLES",
+    "Role",
+    "as_messages",
+    "ends_with",
+    "exchanges",
+    "parted",
+    "role_of",
+    "split_turns",
+    "text_of",
+]
 
 Role = Literal["system", "user", "assistant", "tool"]
 """Who speaks in a message, in the words that every chat template knows."""
@@ -23,7 +33,8 @@ _ROLES |= dict.fromkeys(("chatgpt", "aimessage", "assistant_message", "apimessag
 _ROLES |= dict.fromkeys(("tool", "function", "toolmessage", "observation", "ipython"), "tool")
 _ROLES |= dict.fromkeys(("systemmessage", "system_message"), "system")
 
-_HIDDEN = frozenset({"thinking", "redacted_thinking", "reasoning", "think"})
+# Of an answer's parts, what its readers do not see.
+_HIDDEN = frozenset({"thinking", "redacted_thinking", "reasoning", "think", "tool_call"})
 _TEXTS = frozenset({"text", "input_text", "output_text"})
 _KEPT = ("name", "tool_calls", "tool_call_id")
 
@@ -85,6 +96,40 @@ def exchanges(value: object, roles: Mapping[str, Role] = NO_ROLES) -> list[dict[
     return said
 
 
+def parted(said: object, place: object) -> tuple[list[dict[str, Any]] | None, str | None]:
+    """Return what comes before a place among messages, and the answer that stands there.
+
+    Args:
+        said: Messages, or pairs of question and answer.
+        place: A number, counted from 0; of pairs, the pair and its half, such as `[2, 1]`.
+    """
+    if isinstance(place, str):
+        try:
+            place = pydantic_core.from_json(place.strip().replace("(", "[").replace(")", "]"))
+        except ValueError:
+            return None, None
+    said = _listed(said)
+    messages = exchanges(said)
+    if isinstance(place, list) and len(place) == 2 and all(isinstance(n, int) for n in place):
+        # A pair without a question, a greeting, is one message.
+        pairs = said if isinstance(said, list) else []
+        place = sum(len(exchanges([pair]) or ()) for pair in pairs[: place[0] + 1]) - 1
+    if messages is None or not isinstance(place, int) or not 0 <= place < len(messages):
+        return None, None
+    return messages[:place], text_of(messages[place]["content"])
+
+
+def split_turns(text: str, markers: Mapping[str, Role]) -> list[dict[str, Any]]:
+    """Return the messages of a chat kept in one text; a marker counts where a line begins.
+
+    What stands before the first marker is the user's.
+    """
+    pattern = "^(" + "|".join(map(re.escape, markers)) + r")[ \t]*"
+    head, *rest = re.split(pattern, text, flags=re.MULTILINE)
+    turns = [("user", head), *zip(map(markers.__getitem__, rest[::2]), rest[1::2], strict=True)]
+    return [{"role": role, "content": said.strip()} for role, said in turns if said.strip()]
+
+
 def text_of(content: object) -> str | None:
     """Return the text of a content: a text, or a list of parts; None where something is no text."""
     if isinstance(content, str):
@@ -127,12 +172,17 @@ def _listed(value: object) -> object:
         return value
 
 
-def _message(item: object, roles: Mapping[str, Role]) -> dict[str, Any] | None:
+def _message(item: Any, roles: Mapping[str, Role]) -> dict[str, Any] | None:
     if not isinstance(item, Mapping):
         return None
     if isinstance(item.get("kwargs"), Mapping) and isinstance(item.get("id"), list):
         # LangChain's serialised form: the class is the last of its path.
         item = {"type": str(item["id"][-1:] and item["id"][-1]), **item["kwargs"]}
+    if isinstance(item.get("message"), dict):
+        item = item["message"]
+    elif "message.role" in item:
+        # OpenInference, as Phoenix has it.
+        item = {key.removeprefix("message."): value for key, value in item.items()}
     for speaker, said in (("role", "content"), ("from", "value"), ("type", "content")):
         role = item.get(speaker)
         if isinstance(role, str) and (said in item or item.get("tool_calls")):
@@ -155,8 +205,11 @@ def _parts(content: list[Any]) -> list[Any]:
             kind = part.get("type")
             if kind in _HIDDEN:
                 continue
-            is_text = kind in _TEXTS or (kind is None and isinstance(part.get("text"), str))
-            parts.append({"type": "text", "text": part.get("text")} if is_text else part)
+            text = part.get("text")
+            if isinstance(text, Mapping):
+                text = text.get("value")
+            is_text = kind in _TEXTS or (kind is None and isinstance(text, str))
+            parts.append({"type": "text", "text": text} if is_text else part)
         else:
             parts.append(part)
     return parts

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pydantic_core
 
+from thumbwheel.events.parts import NOT_TAKEN, LeftOut
+from thumbwheel.events.paths import Key
 from thumbwheel.events.rows import IDENTIFIED, Row, to_row, to_table
 from thumbwheel.events.rules import ReadingRules
 from thumbwheel.events.wire import MalformedRecordError, validate
@@ -30,8 +32,6 @@ _NOTE_BYTES = 256
 _NOT_FINITE = re.compile(rb"[:\[,]\s*-?(?:NaN|Infinity)\b")
 
 _TIMES = ("occurred_at", "updated_at")
-
-_NOT_TAKEN = "left out: `where` does not hold"
 
 _Mapping = Callable[[Mapping[str, Any]], dict[str, Any] | None]
 
@@ -79,6 +79,13 @@ class EventParser:
 
     def __init__(self, mapping: _Mapping | None = None, rules: ReadingRules | None = None) -> None:
         self._mapping, self._rules = mapping, rules or ReadingRules()
+        self._gives_many = getattr(mapping, "gives_many", None)
+
+    @property
+    def thread(self) -> Key | None:
+        """What records share that are to come as one, says the mapping."""
+        thread: Key | None = getattr(self._mapping, "thread", None)
+        return thread
 
     def parse_batch(self, raws: Sequence[bytes]) -> ParsedBatch:
         """Return the events of a batch, and what became of its other records.
@@ -149,10 +156,13 @@ class EventParser:
             record = pydantic_core.from_json(text, allow_inf_nan=False)
         except ValueError as error:
             raise MalformedRecordError(f"not valid JSON: {error}", Fault.INVALID_JSON) from None
+        if self._gives_many is not None and self._gives_many(record):
+            self._read_parts(record, raw, rows, tally)
+            return
         if not isinstance(record, dict):
             raise MalformedRecordError("the record is not a JSON object")
         if self._rules.where and not self._rules.take(record, record):
-            tally.leave_out(_NOT_TAKEN)
+            tally.leave_out(NOT_TAKEN)
             return
         if self._mapping is None:
             rows.append(self._row(self._as_it_stands(record, record), raw, tally))
@@ -172,6 +182,38 @@ class EventParser:
     def _as_it_stands(self, event: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
         """Return an event, or what takes it back where its record was deleted."""
         return taken_back(event) if self._rules.withdraws(record) else event
+
+    def _read_parts(self, record: Any, raw: bytes, rows: list[Row], tally: "_Tally") -> None:
+        """Add the rows of a record that gives several events; raise the first fault behind them.
+
+        An event without an id is named by its own content, so that a conversation that has grown
+        tells nothing twice.
+        """
+        if not isinstance(record, dict | list):
+            raise MalformedRecordError("the record is not a JSON object")
+        mapping: Any = self._mapping
+        fault: MalformedRecordError | None = None
+        told: Counter[bytes] = Counter()
+        try:
+            for outcome in mapping.events(record, self._rules):
+                if isinstance(outcome, LeftOut):
+                    tally.leave_out(outcome.why)
+                elif isinstance(outcome, MalformedRecordError):
+                    fault = fault or outcome
+                else:
+                    content = pydantic_core.to_json(outcome)
+                    name = content + b"#%d" % told[content] if told[content] else content
+                    told[content] += 1
+                    try:
+                        rows.append(self._row(outcome, name, tally))
+                    except MalformedRecordError as error:
+                        fault = fault or error
+        except MalformedRecordError:
+            raise
+        except Exception as error:
+            raise _mapping_failed(error) from error
+        if fault is not None:
+            raise fault
 
     def _row(self, event: dict[str, Any], raw: bytes, tally: "_Tally") -> Row:
         try:
@@ -194,9 +236,10 @@ class _Tally:
         self.ignored = 0
         self.notes: Counter[str] = Counter()
 
-    def leave_out(self, why: str) -> None:
+    def leave_out(self, why: str | None) -> None:
         self.ignored += 1
-        self.notes[why] += 1
+        if why is not None:
+            self.notes[why] += 1
 
 
 def _finite(raw: bytes) -> bytes | None:

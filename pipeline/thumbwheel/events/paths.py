@@ -1,10 +1,15 @@
 """Where a value lies in a record."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+import pydantic_core
+
 __all__ = ["Key", "KeyPath", "find"]
+
+_INDEX = re.compile(r"-?[0-9]{1,9}")
 
 Key = str | tuple[str, ...]
 """A key as a configuration writes it: one, or several of which the first that holds something."""
@@ -24,7 +29,7 @@ class KeyPath:
     def of(cls, key: Key) -> Self:
         """Return the path that a configuration writes as `key`."""
         keys = (key,) if isinstance(key, str) else key
-        return cls(tuple((k.startswith("/"), tuple(k.lstrip("/").split("."))) for k in keys))
+        return cls(tuple((k.startswith("/"), tuple(k.removeprefix("/").split("."))) for k in keys))
 
     def find(self, part: object, record: object) -> Any:
         """Return the value, or None where no key holds anything."""
@@ -49,15 +54,37 @@ class KeyPath:
 def find(record: object, path: tuple[str, ...]) -> Any:
     """Return the value at the end of the path into objects and lists, or None."""
     value = record
-    for key in path:
-        if isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+    for depth, key in enumerate(path):
+        if isinstance(value, str) and value[:1] in ("{", "["):
+            # A table's column may hold JSON.
+            value = _decoded(value)
+        if (
+            isinstance(value, list)
+            and _INDEX.fullmatch(key)
+            and -len(value) <= int(key) < len(value)
+        ):
             value = value[int(key)]
         elif isinstance(value, Mapping):
-            value = value.get(key)
+            inner = value.get(key)
+            if inner is None and depth + 1 < len(path):
+                return _spelt_in_full(value, path[depth:])
+            value = inner
         else:
-            value = None
-            break
-    if value is None and len(path) > 1 and isinstance(record, Mapping):
-        # Tables have no objects: what makes one of them spells the path in the column's name.
-        return record.get(".".join(path))
+            return None
     return value
+
+
+def _spelt_in_full(value: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    """Return what lies at a path whose first steps are one name with dots, as in a flat table."""
+    for end in range(len(path), 1, -1):
+        inner = value.get(".".join(path[:end]))
+        if inner is not None:
+            return find(inner, path[end:])
+    return None
+
+
+def _decoded(text: str) -> object:
+    try:
+        return pydantic_core.from_json(text)
+    except ValueError:
+        return None

@@ -103,6 +103,10 @@ class ReadingRules:
         """Tell whether a record, or a part of one, meets all conditions of `where`."""
         return all(check.holds(part, record) for check in self._checks)
 
+    def take_whole(self, record: object) -> bool:
+        """Tell whether a record meets the conditions on keys of the whole record (`/key`)."""
+        return all(check.holds(record, record) for check in self._checks if check.is_of_record)
+
     @cached_property
     def _checks(self) -> "tuple[_Check, ...]":
         return tuple(_Check(key, wanted) for key, wanted in self.where.items())
@@ -113,6 +117,7 @@ class _Check:
 
     def __init__(self, key: str, wanted: Any) -> None:
         self._path = KeyPath.of(key)
+        self.is_of_record = key.startswith("/")
         test: Mapping[str, Any] = wanted if isinstance(wanted, dict) else {"is": wanted}
         self._present: bool | None = test.get("present")
         self._any_of = _keys(test["is"]) if "is" in test else None

@@ -20,15 +20,31 @@ import pyarrow as pa
 from opentelemetry import trace
 
 from thumbwheel.config import SourceConfig
+from thumbwheel.errors import ConfigError
 from thumbwheel.events import IDENTIFIED, EventParser, Malformed, ParsedBatch, text_identity
 from thumbwheel.events.parallel import Parsing
 from thumbwheel.plugin import load_connector, load_mapping, load_rules
 from thumbwheel.plugin.host import Plugins
 from thumbwheel.store import DeadLetter, Store
 from thumbwheel.tables import COUNTS_KEY, DEAD_LETTERS, EVENTS
-from thumbwheel.types import Batch, EventLog, Lag, SourceCounts
+from thumbwheel.types import (
+    Batch,
+    Connector,
+    EventLog,
+    GatheringConnector,
+    Lag,
+    SourceCounts,
+)
 
-__all__ = ["SourcePipeline", "StoredBatch", "noted", "parser_for", "process", "process_letters"]
+__all__ = [
+    "SourcePipeline",
+    "StoredBatch",
+    "connector_for",
+    "noted",
+    "parser_for",
+    "process",
+    "process_letters",
+]
 
 _BATCHES_IN_FLIGHT = 6
 
@@ -64,6 +80,23 @@ def parser_for(source: SourceConfig, base_dir: Path) -> EventParser:
     return EventParser(load_mapping(source, base_dir), load_rules(source, base_dir))
 
 
+def connector_for(source: SourceConfig, base_dir: Path, parser: EventParser) -> Connector:
+    """Return the connector of a source; it gathers what the parser wants as one.
+
+    Raises:
+        ConfigError: It is unknown, an option of it is wrong, or it cannot gather.
+    """
+    connector = load_connector(source, base_dir)
+    if parser.thread is None:
+        return connector
+    if not isinstance(connector, GatheringConnector):
+        raise ConfigError(
+            f"source {source.name!r}: only files can be read by `thread`, not "
+            f"{source.connector!r}; send each vote with its whole conversation"
+        )
+    return connector.gather(parser.thread)
+
+
 class SourcePipeline:
     """Reads one source into the store.
 
@@ -87,8 +120,8 @@ class SourcePipeline:
         parsing: Parsing,
     ) -> None:
         self.name, self._namespace = source.name, source.id_namespace
-        self.connector = load_connector(source, base_dir)
         self._parser = parser_for(source, base_dir)
+        self.connector = connector_for(source, base_dir, self._parser)
         self._batch_size = source.batch_size
         self._store, self._plugins, self._parsing = store, plugins, parsing
 

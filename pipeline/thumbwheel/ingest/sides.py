@@ -51,13 +51,15 @@ def side_warnings(sources: Sequence[SourceConfig], sides: Sequence[VoteSides]) -
         if found.source not in configured:
             continue
         mapping = configured[found.source].mapping
-        name = mapping if isinstance(mapping, str) else (mapping or {"use": "events"}).get("use")
         options = mapping if isinstance(mapping, dict) else {}
+        name = mapping if isinstance(mapping, str) else options.get("use", "keys")
+        if mapping is None:
+            name = "events"
         if found.only_0_1 and found.up < found.votes:
             mend = (
                 "scale = { down = 0, up = 1 }"
                 if "scale" in options
-                else f'mapping = {{ use = "{name or "keys"}", up = [1], down = [0] }}'
+                else f'mapping = {{ use = "{name}", up = [1], down = [0] }}'
             )
             warnings.append(
                 f"{found.source}: all {found.votes:,} votes are 0 or 1, so none is down. If 0 is "

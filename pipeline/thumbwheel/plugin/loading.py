@@ -1,4 +1,4 @@
-"""Find plugins, connectors and mappings, and give them their options."""
+"""Find plugins and connectors, and give them their options."""
 
 import dataclasses
 import difflib
@@ -17,23 +17,19 @@ from pydantic.dataclasses import is_pydantic_dataclass
 
 from thumbwheel.config import SourceConfig, describe_errors
 from thumbwheel.errors import ConfigError, InputError, PluginError
-from thumbwheel.events.mapping import EventMapping, RecordMapping
-from thumbwheel.events.rules import ReadingRules
 from thumbwheel.process.extras import require
 from thumbwheel.types import Connector
 
 __all__ = [
     "CONNECTORS_GROUP",
-    "EVENTS",
     "MAPPINGS_GROUP",
     "PLUGINS_GROUP",
     "OptionInfo",
     "configure",
+    "did_you_mean",
     "find_plugin",
     "installed",
     "load_connector",
-    "load_mapping",
-    "load_rules",
     "needed_extra",
     "option_infos",
 ]
@@ -41,11 +37,6 @@ __all__ = [
 PLUGINS_GROUP = "thumbwheel.plugins"
 CONNECTORS_GROUP = "thumbwheel.connectors"
 MAPPINGS_GROUP = "thumbwheel.mappings"
-
-EVENTS = "events"
-"""The name of the mapping of records that are in Thumbwheel's own format."""
-
-_RULES = tuple(field.name for field in dataclasses.fields(ReadingRules))
 
 _MODULE = re.compile(r"\b(?:pathlib|typing|thumbwheel\w*(?:\.\w+)*)\.(?=\w)")
 
@@ -74,70 +65,12 @@ def load_connector(source: SourceConfig, base_dir: Path) -> Connector:
     if source.connector not in points:
         raise ConfigError(
             f"source {source.name!r}: there is no connector {source.connector!r}"
-            f"{_did_you_mean(source.connector, points)}; installed: {', '.join(points)}"
+            f"{did_you_mean(source.connector, points)}; installed: {', '.join(points)}"
         )
     cls = points[source.connector].load()
     who = f"source {source.name!r}, connector {source.connector!r}"
     connector: Connector = configure(cls, source.options, who, base_dir, ConfigError)
     return connector
-
-
-def load_mapping(source: SourceConfig, base_dir: Path) -> RecordMapping | None:
-    """Return a source's mapping with its options; None when records are events as they are.
-
-    Raises:
-        ConfigError: The mapping is unknown or an option is wrong.
-    """
-    options = _mapping_options(source)
-    name = options.get("use", "keys")
-    if source.mapping is None:
-        return None
-    points = installed(MAPPINGS_GROUP)
-    if not isinstance(name, str):
-        raise ConfigError(f"source {source.name!r}: a mapping's `use` is a name, got {name!r:.80}")
-    if name not in points and name != EVENTS:
-        raise ConfigError(
-            f"source {source.name!r}: there is no mapping {name!r}{_did_you_mean(name, points)}; "
-            f"installed: {', '.join(points)}"
-        )
-    who = f"source {source.name!r}, mapping {name!r}"
-    cls = EventMapping if name == EVENTS else points[name].load()
-    names = _names(cls)
-    own = {
-        key: value
-        for key, value in options.items()
-        if key in names or (key not in _RULES and key != "use")
-    }
-    if name == EVENTS and not own:
-        return None
-    mapping: RecordMapping = configure(cls, own, who, base_dir, ConfigError, also=_RULES)
-    return mapping
-
-
-def load_rules(source: SourceConfig, base_dir: Path) -> ReadingRules:
-    """Return the options that every mapping has, as a source sets them.
-
-    Raises:
-        ConfigError: One of them is wrong.
-    """
-    options = _mapping_options(source)
-    name = options.get("use", "keys")
-    who = f"source {source.name!r}, mapping {name!r}"
-    shared = {key: value for key, value in options.items() if key in _RULES}
-    rules: ReadingRules = configure(ReadingRules, shared, who, base_dir, ConfigError)
-    return rules
-
-
-def _mapping_options(source: SourceConfig) -> Mapping[str, Any]:
-    if source.mapping is None:
-        return {}
-    return {"use": source.mapping} if isinstance(source.mapping, str) else source.mapping
-
-
-def _names(cls: type) -> list[str]:
-    return (
-        [field.name for field in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else []
-    )
 
 
 def needed_extra(cls: type) -> str | None:
@@ -168,7 +101,7 @@ def find_plugin(use: str, base_dir: Path) -> tuple[type, str, str, str]:
     points = installed(PLUGINS_GROUP)
     if use not in points:
         raise PluginError(
-            f"there is no plugin {use!r}{_did_you_mean(use, points)}; installed: "
+            f"there is no plugin {use!r}{did_you_mean(use, points)}; installed: "
             f"{', '.join(points)}; a plugin in a file is named path/to/file.py:Class"
         )
     point = points[use]
@@ -204,8 +137,7 @@ def _load_file(path: Path, class_name: str) -> type:
     if not isinstance(cls, type):
         classes = [name for name, value in vars(module).items() if isinstance(value, type)]
         raise PluginError(
-            f"the plugin file {path} has no class {class_name!r}"
-            f"{_did_you_mean(class_name, classes)}"
+            f"the plugin file {path} has no class {class_name!r}{did_you_mean(class_name, classes)}"
         )
     return cls
 
@@ -232,12 +164,12 @@ def configure(
             f"{who}: {cls.__name__} is not a pydantic dataclass; write "
             "@pydantic.dataclasses.dataclass(frozen=True) above it"
         )
-    names = _names(cls)
+    names = [field.name for field in dataclasses.fields(cls)]
     for name in options:
         if name not in names:
             known = ", ".join(dict.fromkeys([*names, *also])) or "none"
             raise error_type(
-                f"{who}: unknown option {name!r}{_did_you_mean(name, [*names, *also])}; "
+                f"{who}: unknown option {name!r}{did_you_mean(name, [*names, *also])}; "
                 f"its options: {known}"
             )
     if extra := needed_extra(cls):
@@ -248,6 +180,7 @@ def configure(
         raise error_type(f"{who}: {describe_errors(error)}") from error
 
 
-def _did_you_mean(wrong: str, known: Sequence[str] | Mapping[str, object]) -> str:
+def did_you_mean(wrong: str, known: Sequence[str] | Mapping[str, object]) -> str:
+    """Return what to add to an error about a name: the known one that is closest, or nothing."""
     close = difflib.get_close_matches(wrong, list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""

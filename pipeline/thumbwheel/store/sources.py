@@ -66,6 +66,7 @@ VALUES ($source, $cursor, $received, $stored, $duplicates, $dead_letters, $dropp
 
 _MOVE_RESOLVED = """
 UPDATE sources SET
+    received = received + ?,
     dead_letters = dead_letters - ?,
     stored = stored + ?,
     duplicates = duplicates + ?,
@@ -125,8 +126,9 @@ def move_resolved(
     connection: Connection, source: str, n_resolved: int, counts: ReplayCounts
 ) -> None:
     """Count resolved dead letters as what they became."""
-    moved = [n_resolved, counts.stored, counts.duplicates, counts.dropped, counts.forgotten]
-    connection.execute(_MOVE_RESOLVED, [*moved, source])
+    became = counts.stored + counts.duplicates + counts.dropped + counts.forgotten
+    moved = [counts.stored, counts.duplicates, counts.dropped, counts.forgotten]
+    connection.execute(_MOVE_RESOLVED, [became - n_resolved, n_resolved, *moved, source])
 
 
 def add_plugin_counts(

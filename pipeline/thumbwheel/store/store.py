@@ -337,7 +337,8 @@ class Store:
                 counts = ReplayCounts(
                     stored=len(new),
                     duplicates=len(kept) - len(new),
-                    dropped=len(resolved) - len(events),
+                    # A letter may be a conversation, which gives several events.
+                    dropped=max(0, len(resolved) - len(events)),
                     still_dead=len(reasons),
                     forgotten=len(events) - len(kept),
                 )

@@ -9,6 +9,7 @@ __all__ = [
     "Connector",
     "EventLog",
     "ForgettingConnector",
+    "GatheringConnector",
     "Lag",
     "Receiver",
     "ReceivingConnector",
@@ -108,6 +109,18 @@ class ReceivingConnector(Connector, Protocol):
         Raises:
             SourceError: It cannot listen as configured.
             BusyError: Another process receives into its log.
+        """
+        ...
+
+
+@runtime_checkable
+class GatheringConnector(Connector, Protocol):
+    """A connector that can hand on records that belong together as one: a JSON array of them."""
+
+    def gather(self, key: str | tuple[str, ...]) -> Connector:
+        """Return a connector to the same source whose records with the same `key` are one.
+
+        What has no such key stays as it is.
         """
         ...
 

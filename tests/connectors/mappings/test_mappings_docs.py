@@ -29,7 +29,7 @@ def test_the_configurations_load() -> None:
     sources = [
         source for text in blocks("toml") for source in tomllib.loads(text).get("sources", [])
     ]
-    assert len(sources) >= 4
+    assert len(sources) >= 9
     for source in (SourceConfig.model_validate(values) for values in sources):
         load_connector(source, DOCS)
         assert load_mapping(source, DOCS) is not None

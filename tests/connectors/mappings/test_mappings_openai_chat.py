@@ -1,12 +1,14 @@
 """Logs of OpenAI-style chat completions become rated completions."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from exports import SAMPLES, event_of, parse, store_export
 
-from thumbwheel.events import MalformedRecordError
+from thumbwheel.events import EventParser, MalformedRecordError
+from thumbwheel_connectors.mappings.openai_chat import OpenAIChatMapping
 
 SAMPLE = SAMPLES / "openai_chat.jsonl"
 
@@ -65,3 +67,33 @@ def test_openai_chat_broken_records(record: dict[str, Any], reason: str) -> None
     """A rated chat without an answer or a prompt says so."""
     with pytest.raises(MalformedRecordError, match=reason):
         parse("openai_chat", record)
+
+
+def test_openai_chat_thumbs_inside_messages(tmp_path: Path) -> None:
+    """A thumb on a message counts for it, with what came before; one beside is never silent."""
+    chat = [
+        {"role": "user", "content": "Capital?"},
+        {"role": "assistant", "content": "Cusco.", "feedback": {"rating": "down"}},
+        {"role": "user", "content": "Sure?"},
+        {"role": "assistant", "content": "Lima.", "feedback": {"rating": "up"}},
+    ]
+    record = {"id": "c1", "messages": chat, "user": "u1"}
+    stored = store_export(tmp_path, [record], {"use": "openai_chat", "rating": "feedback.rating"})
+    assert stored.rated == [("Capital?", "Cusco.", 0, 1), ("Sure?", "Lima.", 1, 0)]
+    assert {event["rater_id"] for event in stored.events} == {"u1"}
+    parser = EventParser(OpenAIChatMapping())
+    assert list(parser.parse_batch([json.dumps(record).encode()]).notes) == [
+        "a message holds `feedback`, and `rating` does not name it: no vote"
+    ]
+
+
+def test_openai_chat_of_anthropic(tmp_path: Path) -> None:
+    """The system text beside the messages is part of the prompt; the answer comes in parts."""
+    record = {
+        "request": {"system": "In French.", "messages": [{"role": "user", "content": "Hello"}]},
+        "response": {"id": "m1", "content": [{"type": "text", "text": "Bonjour"}]},
+        "rating": "up",
+    }
+    (event,) = store_export(tmp_path, [record], "openai_chat").events
+    assert [message["content"] for message in event["prompt"]] == ["In French.", "Hello"]
+    assert event["completion"] == "Bonjour"

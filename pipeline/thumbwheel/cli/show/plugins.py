@@ -9,7 +9,9 @@ from rich.table import Table
 
 from thumbwheel.cli.show.tables import make_table, printable
 from thumbwheel.conformance.plugins import Outcome
+from thumbwheel.events.formats import FORMATS
 from thumbwheel.events.mapping import RatingOptions
+from thumbwheel.events.rules import ReadingRules
 from thumbwheel.plugin import (
     CONNECTORS_GROUP,
     MAPPINGS_GROUP,
@@ -69,7 +71,10 @@ def print_plugins(console: Console, loaded: Sequence[PluginInfo]) -> None:
             own = [option for option in option_infos(cls) if option not in shared]
             _add_listed(table, name, cls, own)
         if shared:
+            for name, known in FORMATS.items():
+                table.add_row(escape(name), escape(known.about))
             _add_listed(table, "(each)", RatingOptions, shared)
+            _add_listed(table, "(any)", ReadingRules, option_infos(ReadingRules))
         console.print(table)
 
 
