@@ -48,6 +48,11 @@ class Layout:
         return self.home / "scratch"
 
     @property
+    def parked_looked_at(self) -> Path:
+        """When votes that wait for their answer were looked at."""
+        return self.home / "parked_looked_at"
+
+    @property
     def cycle_lock(self) -> Path:
         """Held by a running cycle."""
         return self.home / "cycle.lock"

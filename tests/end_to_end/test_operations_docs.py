@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from projects import configuration
 from thumbwheel.cli.app import app
 from thumbwheel.cli.show.store import print_status
 from thumbwheel.config import Config
+from thumbwheel.store import Standing
 from thumbwheel.types import SourceCounts, VoteCounts
 
 ROOT = Path(__file__).parents[2]
@@ -98,7 +100,8 @@ def test_the_balance_is_what_status_shows():
     counts = SourceCounts("s", 34, 1, 2, 3, 4, 5, 13, 6)
     output = StringIO()
     console = Console(file=output, width=200)
-    print_status(console, [counts], [], [], VoteCounts(0, 0, 0, 0, 0), [], None, [])
+    standing = Standing(VoteCounts(0, 0, 0, 0, 0), [], [], datetime.now(UTC))
+    print_status(console, [counts], [], [], standing, [], "none", [])
     head = next(line for line in output.getvalue().splitlines() if "received" in line)
     shown = re.split(r"  +", head.strip())
     assert sorted(shown) == sorted(["source", *terms])

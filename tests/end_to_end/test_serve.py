@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from serving import serving, wait_until
+from serving import launched, serving, started, wait_until
 
 from projects import configuration
+from thumbwheel.store import Store
 
 JSON = "application/json"
 
@@ -203,6 +204,18 @@ def test_what_never_ends_is_ended():
     """Whatever hangs at the end, the process is gone after a while."""
     ended = subprocess.run([sys.executable, "-c", HANGS], timeout=60)
     assert ended.returncode == -signal.SIGALRM
+
+
+def test_it_waits_for_a_command_that_has_the_store_open(served):
+    """`status` or `query` hold the file for a moment: serve says that it waits, and begins then."""
+    config, home = served / "thumbwheel.toml", served / "home"
+    home.mkdir()
+    store = Store(home / "store.duckdb")
+    with launched(config, home) as process:
+        wait_until(lambda: "waiting for a command" in (served / "serve.log").read_text())
+        store.close()
+        owner = started(process, config, home)
+        wait_until(lambda: owner.stored() == 11)
 
 
 def test_a_second_owner_is_one_clear_error(served, thumbwheel):

@@ -31,6 +31,7 @@ OWNER = {
     "/v1/production/prompts": {"prompt_ids": ["0" * 32]} | POLICY,
     "/v1/query": {"sql": "SELECT 1 AS one", "max_rows": 3, "timeout_seconds": 2.0},
     "/v1/snapshot": POLICY,
+    "/v1/votes/standing": POLICY,
 }
 RECEIVER = {"/v1/feedback": [EVENT], "/v1/generations": EVENT}
 ODD: list[object] = [

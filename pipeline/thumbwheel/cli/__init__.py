@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+from thumbwheel.cli.options import neutralise
 from thumbwheel.errors import InputError, ThumbwheelError
 from thumbwheel.process.extras import explain
 
@@ -41,11 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # else to do a run takes many times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # So that a stopped command still ends what it started.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    # What a terminal cannot show is shown as a question mark.
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    signal.signal(signal.SIGTERM, _stop)
+    for name in ("stdout", "stderr"):
+        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            setattr(sys, name, neutralise(stream))
     debug = os.environ.get(_DEBUG) == "1"
     if not debug:
         warnings.simplefilter("ignore")  # third parties' warnings are for developers
@@ -53,10 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         command.main(arguments, prog_name="thumbwheel")  # ends with SystemExit
     except KeyboardInterrupt:
-        _make_console().print(
-            "interrupted; run the same command again and it goes on", style="yellow"
-        )
+        _say_interrupted("interrupted")
         sys.exit(130)
+    except _StoppedError:
+        _say_interrupted("stopped")
+        sys.exit(128 + signal.SIGTERM)
     except Exception as error:
         if debug:
             raise
@@ -67,6 +68,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _print_error("unexpected error:", f"{type(error).__name__}: {error}")
         _make_console().print(f"{_DEBUG}=1 shows where it came from; please report it", style="dim")
     sys.exit(1)
+
+
+class _StoppedError(SystemExit):
+    """SIGTERM came."""
+
+
+def _stop(number: int, frame: object) -> NoReturn:
+    raise _StoppedError(128 + number)
+
+
+def _say_interrupted(how: str) -> None:
+    _make_console().print(f"{how}; run the same command again and it goes on", style="yellow")
 
 
 def _told(error: Exception) -> ThumbwheelError | None:
@@ -83,9 +96,11 @@ def _told(error: Exception) -> ThumbwheelError | None:
 
 
 def _print_error(label: str, message: str) -> None:
+    from thumbwheel.cli.show.tables import printable
+
     console = _make_console()
     console.print(label, style="bold red", end=" ")
-    console.print(" ".join(message.split()), markup=False)
+    console.print(printable(" ".join(message.split())), markup=False)
 
 
 def _make_console() -> "Console":

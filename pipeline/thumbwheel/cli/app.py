@@ -19,7 +19,7 @@ app = typer.Typer(
     "promotion in MLflow.",
     epilog="Exit codes: 0 done (a refused candidate included), 1 a bug, 2 wrong input, 3 another "
     "process is at work, 4 a service does not answer, 5 training failed, 6 the champion moved "
-    "meanwhile, 7 a limit of the audit does not hold, 130 interrupted.",
+    "meanwhile, 7 a limit of the audit does not hold, 130 interrupted, 143 stopped by SIGTERM.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     add_completion=False,

@@ -10,11 +10,14 @@ from thumbwheel.events.parallel import Parsing
 from thumbwheel.home import Layout
 from thumbwheel.ingest.pipeline import SourcePipeline, StoredBatch
 from thumbwheel.plugin.host import Plugins
+from thumbwheel.process.durable import write_text
 from thumbwheel.process.locks import only_one
 from thumbwheel.store import Store
 from thumbwheel.types import Observer, SourceCounts
 
 __all__ = ["Rebuilt", "expire_parked", "ingest_all", "rebuild"]
+
+_BETWEEN_LOOKS = timedelta(days=1)
 
 
 def ingest_all(
@@ -62,10 +65,36 @@ def _read(pipeline: SourcePipeline, observer: Observer) -> SourceCounts:
     return counts
 
 
-def expire_parked(config: Config, store: Store) -> int:
-    """Delete the votes that have waited too long for their answer; return how many."""
+def expire_parked(config: Config, store: Store, now: datetime | None = None) -> int:
+    """Delete the votes that have waited too long for their answer; return how many.
+
+    A clock that jumps must not delete anything by itself: a vote goes when it was overdue already
+    at the look before, and that is a day ago or more. Looks that lie in the future do not count.
+
+    Args:
+        config: Says how long is too long.
+        store: The store.
+        now: The time, if not the clock's.
+    """
     days = config.store.expire_parked_days
-    return 0 if days is None else store.expire_parked(datetime.now(UTC) - timedelta(days=days))
+    if days is None:
+        return 0
+    now = now or datetime.now(UTC)
+    note = config.layout.parked_looked_at
+    before = _noted(note)
+    if before is not None and timedelta(0) <= now - before < _BETWEEN_LOOKS:
+        return 0
+    write_text(note, now.isoformat())
+    if before is None or before > now:
+        return 0
+    return store.expire_parked(before - timedelta(days=days))
+
+
+def _noted(note: Path) -> datetime | None:
+    try:
+        return datetime.fromisoformat(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)

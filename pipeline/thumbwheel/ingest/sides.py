@@ -4,38 +4,14 @@ Nothing is known but what is stored, so these are warnings, each with what would
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from thumbwheel.config import SourceConfig
-from thumbwheel.store import OpenedStore
+from thumbwheel.store import VoteSides
 
-__all__ = ["VoteSides", "side_warnings", "vote_sides"]
+__all__ = ["side_warnings"]
 
 _FEW = 20
 """One-sided votes are told of from so many on: three thumbs up are nothing to wonder at."""
-
-_SIDES = """
-SELECT source, count(*) AS votes,
-       count(*) FILTER (score > 0) AS up, count(*) FILTER (score < 0) AS down,
-       bool_and(score IN (0, 1)) AS only_0_1
-FROM events WHERE is_vote AND score IS NOT NULL GROUP BY source ORDER BY source
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class VoteSides:
-    """How many votes of a source are up and down, and whether all of them are 0 or 1."""
-
-    source: str
-    votes: int
-    up: int
-    down: int
-    only_0_1: bool
-
-
-def vote_sides(store: OpenedStore) -> list[VoteSides]:
-    """Return the sides of every source's votes, withdrawn ones left out."""
-    return [VoteSides(**row) for row in store.query(_SIDES).to_pylist()]
 
 
 def side_warnings(sources: Sequence[SourceConfig], sides: Sequence[VoteSides]) -> list[str]:
@@ -43,7 +19,7 @@ def side_warnings(sources: Sequence[SourceConfig], sides: Sequence[VoteSides]) -
 
     Args:
         sources: As configured now.
-        sides: What `vote_sides` gave; sources that are not configured any more are left out.
+        sides: What the store gave; sources that are not configured any more are left out.
     """
     configured = {source.name: source for source in sources}
     warnings = []

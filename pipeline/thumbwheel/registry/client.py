@@ -14,6 +14,7 @@ from thumbwheel.registry.bundle import find_flaw
 from thumbwheel.registry.candidate import Candidate
 from thumbwheel.registry.connection import Connection, is_outage
 from thumbwheel.registry.erasure import compact, erase_texts, replace_pages
+from thumbwheel.registry.glance import champion_in_database, champion_on_server
 from thumbwheel.registry.ledger import Ledger
 from thumbwheel.registry.recording import BUNDLE_TAG, find_experiment, record_candidate
 from thumbwheel.registry.reviews import Reviews, erase_reviews
@@ -74,6 +75,20 @@ class Registry:
         with self._connection.client() as client:
             found = self._find_champion(client)
             return None if found is None else str(found.version)
+
+    def champion_at_a_glance(self) -> str | None:
+        """Return what `champion_version` does, in a moment.
+
+        Raises:
+            ConfigError: MLflow refuses access.
+            UnavailableError: MLflow does not answer within some seconds.
+        """
+        database = self._connection.database
+        if database is None:
+            return champion_on_server(self._connection.uri, self._connection.shown, self._project)
+        if not database.exists():
+            return None
+        return champion_in_database(database, self._project)
 
     def champion(self, download_to: Path) -> Champion | None:
         """Return the champion with its verified adapter under `download_to`, or None.

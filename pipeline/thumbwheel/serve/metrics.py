@@ -1,6 +1,7 @@
 """What Prometheus collects: the balance of every source, lags, times, the size of the store."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
@@ -20,13 +21,15 @@ from thumbwheel.types import SourceCounts
 
 __all__ = ["Metrics"]
 
+_FRESH_FOR = 20
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Metrics(Collector):
-    """Counts in memory what the store counts on disk, so that a scrape costs no query.
+    """Counts in memory what the store counts on disk, so that a scrape costs hardly a query.
 
-    Parked votes take a query over the whole store: whoever keeps house sets them now and then.
+    Parked votes take a query over the whole store: they are counted anew at a scrape when something
+    has come, and the last time that this was done is long ago, as long as it takes.
 
     Args:
         store: Whose size is told, and whose balance is begun with.
@@ -40,6 +43,7 @@ class Metrics(Collector):
         self._store, self._sources, self._states = store, sources, states
         self._lock = threading.Lock()
         self._counts: dict[str, SourceCounts] = {}
+        self._is_stale, self._fresh_until = False, 0.0
         self.refresh()
         self._faults: Counter[tuple[str, str]] = Counter()
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -58,17 +62,24 @@ class Metrics(Collector):
         self._seconds.labels(source).observe(batch.seconds)
         with self._lock:
             self._counts[source] = self._counts.get(source, SourceCounts(source)) + batch.counts
+            self._is_stale = True
             self._faults.update((source, fault_label(malformed)) for malformed in batch.malformed)
 
     def refresh(self) -> None:
         """Count anew in the store: votes are parked and joined, dead letters replayed."""
+        started = time.monotonic()
+        self._is_stale = False
         counts = {name: SourceCounts(name) for name in self._sources}
         counts |= {counts.source: counts for counts in self._store.source_counts()}
         with self._lock:
             self._counts = counts
+        ended = time.monotonic()
+        self._fresh_until = ended + _FRESH_FOR * (ended - started)
 
     def page(self) -> bytes:
         """Return the page that Prometheus scrapes."""
+        if self._is_stale and time.monotonic() > self._fresh_until:
+            self.refresh()
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pydantic_core
 import structlog
 
 from thumbwheel.config import Config, ServeConfig
-from thumbwheel.errors import DamagedStoreError, DiskFullError, ThumbwheelError
+from thumbwheel.errors import BusyError, DamagedStoreError, DiskFullError, ThumbwheelError
 from thumbwheel.events.parallel import Parsing
 from thumbwheel.ingest import SourcePipeline, expire_parked, replay_dead_letters
 from thumbwheel.plugin.host import Plugins
@@ -34,6 +35,8 @@ from thumbwheel.types.fates import SourceStatus
 __all__ = ["serve"]
 
 _HOUSEKEEPING_SECONDS = 60.0
+_PATIENCE_SECONDS = 15.0
+_LOOK_SECONDS = 0.2
 # Together less than the 30 seconds that supervisors commonly wait before they kill.
 _DRAIN_SECONDS = 10.0
 _GIVE_UP_SECONDS = 5.0
@@ -83,7 +86,7 @@ class _Service:
                 )
             )
             stack.enter_context(self._ended_by_signals())
-            store = stack.enter_context(Store(layout.store))
+            store = stack.enter_context(self._opened(layout.store))
             parsing = stack.enter_context(Parsing())
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir(mode=0o700)
@@ -130,11 +133,26 @@ class _Service:
             raise self._failure
         _log.info("stopped")
 
+    def _opened(self, path: Path) -> Store:
+        """Open the store; commands have it for a moment, a cycle for longer."""
+        deadline, told = time.monotonic() + _PATIENCE_SECONDS, False
+        while True:
+            try:
+                return Store(path)
+            except BusyError:
+                if time.monotonic() > deadline or self._ending.is_set():
+                    raise
+            if not told:
+                _log.info("waiting for a command that has the store open", store=str(path))
+                told = True
+            self._ending.wait(_LOOK_SECONDS)
+
     def _keep_house(self, store: Store, metrics: Metrics) -> None:
         try:
             if expired := expire_parked(self._config, store):
                 _log.info("votes expired", count=expired)
             metrics.refresh()
+            store.standing(self._config.vote_policy)  # so that `status` has it at hand
         except DamagedStoreError as error:
             self._fail(error)
         except ThumbwheelError as error:

@@ -14,6 +14,7 @@ from thumbwheel.store.forgotten import Forgotten, Subject
 from thumbwheel.store.operations import OpenedStore
 from thumbwheel.store.production import Produced, ProductionPrompt
 from thumbwheel.store.snapshot import COMPARISONS_FILE, RATED_FILE, VOTES_FILE
+from thumbwheel.store.standing import Standing
 from thumbwheel.store.store import Store
 from thumbwheel.store.values import (
     ConflictingIds,
@@ -24,6 +25,7 @@ from thumbwheel.store.values import (
     Snapshot,
     SourceState,
     StoredDeadLetter,
+    VoteSides,
 )
 
 __all__ = [
@@ -45,8 +47,10 @@ __all__ = [
     "ReplayCounts",
     "Snapshot",
     "SourceState",
+    "Standing",
     "StateCount",
     "Store",
     "StoredDeadLetter",
     "Subject",
+    "VoteSides",
 ]

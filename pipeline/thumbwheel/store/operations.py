@@ -17,6 +17,7 @@ from annotated_types import Ge, Gt, Le
 from thumbwheel.config import VotePolicy
 from thumbwheel.store.accounts import Accounts, EventState
 from thumbwheel.store.production import ProductionPrompt
+from thumbwheel.store.standing import Standing
 from thumbwheel.store.values import (
     ConflictingIds,
     PluginCount,
@@ -24,6 +25,7 @@ from thumbwheel.store.values import (
     Snapshot,
     SourceState,
     StoredDeadLetter,
+    VoteSides,
 )
 from thumbwheel.types import SourceCounts, VoteCounts
 
@@ -108,6 +110,16 @@ class OpenedStore(Protocol):
     @_served("GET", "/v1/conflicts")
     def conflicting_ids(self) -> list[ConflictingIds]:
         """Return the ids that name several answers, or that two sources claim."""
+        ...
+
+    @_served("POST", "/v1/votes/standing")
+    def standing(self, policy: VotePolicy) -> Standing:
+        """Return which votes count and whose do not, as of some seconds ago in a large store."""
+        ...
+
+    @_served("GET", "/v1/votes/sides")
+    def vote_sides(self) -> list[VoteSides]:
+        """Return how many votes of each source are up and down, withdrawn ones left out."""
         ...
 
     @_served("GET", "/v1/dead-letters")

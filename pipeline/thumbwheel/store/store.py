@@ -22,6 +22,7 @@ from thumbwheel.store.production import ProductionPrompt
 from thumbwheel.store.query import borrowed_process
 from thumbwheel.store.seen import Digests, SeenEvents, digests_of
 from thumbwheel.store.snapshot import write_snapshot
+from thumbwheel.store.standing import Standing, forget_standing, standing, vote_sides
 from thumbwheel.store.values import (
     ConflictingIds,
     DeadLetter,
@@ -30,6 +31,7 @@ from thumbwheel.store.values import (
     Snapshot,
     SourceState,
     StoredDeadLetter,
+    VoteSides,
 )
 from thumbwheel.store.verify import verify
 from thumbwheel.store.votes import WeighedVotes, count_votes
@@ -128,6 +130,16 @@ class Store:
         """Return the ids that name several answers, or that two sources claim."""
         with self._database.reading() as connection:
             return conflicts.conflicting_ids(connection)
+
+    def standing(self, policy: VotePolicy) -> Standing:
+        """Return which votes count and whose do not; the last counting may be kept for a while."""
+        with self._database.reading() as connection:
+            return standing(connection, policy, self._database.path)
+
+    def vote_sides(self) -> list[VoteSides]:
+        """Return the sides of every source's votes, withdrawn ones left out."""
+        with self._database.reading() as connection:
+            return vote_sides(connection)
 
     def dead_letters(
         self, *, source: str | None = None, limit: int = 100
@@ -382,6 +394,7 @@ class Store:
             DiskFullError: There is no space for a second file; nothing was changed.
         """
         with self._writing:
+            forget_standing(self._database.path)
             self._database.replace(
                 lambda old, fresh: forgetting.written_without(old, fresh, subject)
             )

@@ -17,6 +17,7 @@ __all__ = [
     "Snapshot",
     "SourceState",
     "StoredDeadLetter",
+    "VoteSides",
 ]
 
 
@@ -79,6 +80,17 @@ class ConflictingIds:
         """What is wrong, in words."""
         ids = "1 id" if self.n == 1 else f"{self.n:,} ids"
         return self.kind.words.format(n=ids, other=self.other)
+
+
+@dataclass(frozen=True, slots=True)
+class VoteSides:
+    """How many votes of a source are up and down, and whether all of them are 0 or 1."""
+
+    source: str
+    votes: int
+    up: int
+    down: int
+    only_0_1: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 from datetime import UTC, datetime
 from io import StringIO
 
@@ -12,10 +11,12 @@ from rich.console import Console
 
 from projects import configuration
 from thumbwheel.cli import main
+from thumbwheel.cli.options import neutralise
 from thumbwheel.cli.show.plugins import print_plugins
 from thumbwheel.cli.show.store import json_lines, print_dead_letters, print_rows, print_status
-from thumbwheel.store import StoredDeadLetter
+from thumbwheel.store import Quarantined, Standing, StoredDeadLetter
 from thumbwheel.types import VoteCounts
+from thumbwheel.types.fates import Quarantine
 
 pytestmark = pytest.mark.slow  # plugins run in a process of their own
 
@@ -35,7 +36,7 @@ def run(tmp_path, monkeypatch, capfd):
     """Run a command in a directory with one unreadable record; return (code, out, err)."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "thumbwheel.toml").write_text(CONFIG)
-    (tmp_path / "events.jsonl").write_bytes(b"\x1b[2Jno JSON \xff\n")
+    (tmp_path / "events.jsonl").write_bytes(b"\x1b[2Jno JSON \xe2\x80\xae\n")
 
     def call(*arguments):
         with pytest.raises(SystemExit) as stop:
@@ -91,14 +92,28 @@ def test_rows_as_json():
 def test_reasons_and_positions_cannot_steer_the_terminal():
     """What came from outside is shown with pictures of its control signs."""
     letter = StoredDeadLetter(1, "s", HOSTILE, HOSTILE, datetime.now(UTC), 1)
-    votes = VoteCounts(0, 0, 0, 0, 0)
+    counts = VoteCounts(9, 0, 0, 0, 1, quarantined=8)
+    flooding = [Quarantined(HOSTILE, 8, Quarantine.FLOOD)]
+    votes = Standing(counts, flooding, [], datetime.now(UTC))
     texts = [
         printed(print_dead_letters, [letter], None, width=200),
-        printed(print_status, [], [], [], votes, [(HOSTILE, 1, HOSTILE)], None, [], width=200),
+        printed(print_status, [], [], [], votes, [(HOSTILE, 1, HOSTILE)], "none", [], width=200),
     ]
-    for text in texts:
-        assert text.count(SHOWN) == 2
+    for text, times in zip(texts, (2, 3), strict=True):
+        assert text.count(SHOWN) == times
         assert "\x1b" not in text
+    assert "9: 1 count, 8 of raters who are left out\n" in texts[1]
+    assert "left out: 8 votes of" in texts[1]
+
+
+def test_what_turns_a_text_round_is_neutral_everywhere(capfd):
+    """No direction and no control character of eight bits is written, whatever a command prints."""
+    with open(os.dup(1), "w", encoding="utf-8") as stream:
+        neutralise(stream).write("a\u202eb\u2066c\u009bd é\n")
+    assert capfd.readouterr().out == "a�b�c�d é\n"
+    (line,) = json_lines(pa.table({"a": ["\u202e\u009b\x7fé"]}))
+    assert line == '{"a":"\\u202e\\u009b\\u007fé"}\n'.encode()
+    assert json.loads(line) == {"a": "\u202e\u009b\x7fé"}
 
 
 def test_mappings_are_listed():
@@ -120,23 +135,17 @@ def test_dead_letters_of_a_source(run):
 
 
 def test_a_dead_letter_as_it_came(run, monkeypatch):
-    """A program gets the very bytes; a person gets pictures of their control signs."""
-    read, write = os.pipe()
-    with os.fdopen(read, "rb") as reader:
-        with os.fdopen(write, "w") as writer, monkeypatch.context() as patch:
-            patch.setattr("sys.stdout", writer)
-            assert run("dead-letters", "show", "1")[0] == 0
-        assert reader.read() == b"\x1b[2Jno JSON \xff"
-    terminal, theirs = pty.openpty()
-    with (
-        os.fdopen(terminal, "rb", buffering=0) as screen,
-        os.fdopen(theirs, "w") as writer,
-        monkeypatch.context() as patch,
+    """With --raw a program gets the very bytes; without, signs for what would steer a terminal."""
+    for options, shown in (
+        (["--raw"], b"\x1b[2Jno JSON \xe2\x80\xae"),
+        ([], "␛[2Jno JSON �".encode()),
     ):
-        patch.setattr("sys.stdout", writer)
-        assert run("dead-letters", "show", "1")[0] == 0
-        writer.flush()
-        assert screen.read(1000).decode() == "␛[2Jno JSON �\r\n"
+        read, write = os.pipe()
+        with os.fdopen(read, "rb") as reader:
+            with os.fdopen(write, "w") as writer, monkeypatch.context() as patch:
+                patch.setattr("sys.stdout", writer)
+                assert run("dead-letters", "show", "1", *options)[0] == 0
+            assert reader.read() == shown
 
 
 def test_large_results_are_for_programs(run):

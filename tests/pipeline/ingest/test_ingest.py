@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from datetime import UTC, datetime, timedelta
 
 import duckdb
 import psutil
@@ -158,13 +159,28 @@ def test_parked_votes_expire_by_policy(tmp_path):
     with Store(config.layout.store) as store:
         (received,) = ingest_all(config, manager(config), store, Watcher())
         assert received.stored == 1
-        expire_parked(config, store)
+        now = datetime.now(UTC)
+        assert expire_parked(config, store, now + timedelta(hours=23)) == 0
+        assert expire_parked(config, store, now + timedelta(hours=25)) == 1
         with (tmp_path / "events.jsonl").open("a") as file:
             file.write(json.dumps(vote) + "\n")
         ingest_all(config, manager(config), store, Watcher())
         (counts,) = store.source_counts()
     assert (counts.received, counts.expired, counts.duplicates) == (2, 1, 1)
     assert counts.stored == counts.parked == 0
+
+
+def test_a_jump_of_the_clock_expires_nothing(tmp_path):
+    """A clock that leaps ahead and comes back deletes no vote; an overdue one goes a day later."""
+    (tmp_path / "events.jsonl").write_text('{"generation_id": "g", "score": 1}\n')
+    (tmp_path / "thumbwheel.toml").write_text(CONFIG + "[store]\nexpire_parked_days = 90\n")
+    config = load_config(tmp_path / "thumbwheel.toml")
+    with Store(config.layout.store) as store:
+        ingest_all(config, manager(config), store, Watcher())
+        start = datetime.now(UTC)
+        looks = [(day, 0) for day in (1, 500, 500.5, 2, 3, 30, 91)] + [(92.5, 1)]
+        for day, expired in looks:
+            assert expire_parked(config, store, start + timedelta(days=day)) == expired, day
 
 
 def test_a_store_is_built_anew_from_its_sources(run, tmp_path):

@@ -73,7 +73,9 @@ def test_the_champion_comes_back_as_it_was_registered(home: Path, tmp_path: Path
     assert registry.champion(tmp_path / "cache") is None
     version = registry.register(a_candidate(home, "c1"))
     assert registry.champion_version() is None, "registering alone promotes nothing"
+    assert registry.champion_at_a_glance() is None
     registry.promote(version, expected_champion=None)
+    assert registry.champion_at_a_glance() == version
     registry.promote(version, expected_champion=None)
     champion = registry.champion(tmp_path / "cache")
     assert champion is not None

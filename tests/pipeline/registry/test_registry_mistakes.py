@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -77,7 +78,20 @@ def test_another_service_at_the_address_is_named(tmp_path: Path, status: int, me
         registry = a_registry(tmp_path, f"http://127.0.0.1:{server.server_port}/{status}")
         with pytest.raises(ConfigError, match=message):
             registry.champion_version()
+        with pytest.raises((ConfigError, UnavailableError), match="MLflow at"):
+            registry.champion_at_a_glance()
         server.shutdown()
+
+
+def test_a_silent_server_holds_a_glance_for_seconds(tmp_path: Path) -> None:
+    """What takes a connection and says nothing is given up soon, and MLflow is not imported."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        started = time.monotonic()
+        with pytest.raises(UnavailableError, match="does not answer"):
+            a_registry(
+                tmp_path, f"http://127.0.0.1:{server.getsockname()[1]}"
+            ).champion_at_a_glance()
+        assert time.monotonic() - started < 10
 
 
 def test_an_unreadable_database_is_a_configuration_error(home: Path) -> None:

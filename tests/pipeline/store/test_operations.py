@@ -52,6 +52,8 @@ def test_every_served_operation_tells_the_same(store, remote):
         "source_states": [{}],
         "plugin_counts": [{}],
         "vote_counts": [{}],
+        "standing": [{"policy": POLICY}, {"policy": VotePolicy()}],
+        "vote_sides": [{}],
         "conflicting_ids": [{}],
         "dead_letters": [{}, {"limit": 2}, {"source": "s"}, {"source": "unknown", "limit": 1}],
         "dead_letter_reasons": [{}, {"limit": 1}],

@@ -34,6 +34,7 @@ def audit(
     from thumbwheel.cli.current import current_pairs
     from thumbwheel.cli.show.audit import print_audit
     from thumbwheel.cli.show.progress import StageDisplay
+    from thumbwheel.cli.show.store import print_quarantined
     from thumbwheel.evidence.audit import audit_page, audit_pairs
     from thumbwheel.process.extras import require
     from thumbwheel.store import RATED_FILE, VOTES_FILE
@@ -63,6 +64,7 @@ def audit(
     html.parent.mkdir(parents=True, exist_ok=True)
     html.write_text(audit_page(report, settings.project), encoding="utf-8")
     print_audit(console, report)
+    print_quarantined(console, snapshot.quarantined)
     console.print(f"\nThe page with plots: {html}", soft_wrap=True)
     broken = [limit for limit in report.limits if not limit.passed]
     if broken:

@@ -38,13 +38,14 @@ def show_yield(
 
     from thumbwheel.cli.show.pairs import print_yield
     from thumbwheel.cli.show.progress import StageDisplay
+    from thumbwheel.cli.show.store import print_quarantined
     from thumbwheel.pairs.yields import yield_report
 
     settings = load_config(config)
     console = make_console(stderr=as_json)
     with (
         StageDisplay(console) as display,
-        current_pairs(settings, display) as (_, pairing),
+        current_pairs(settings, display) as (snapshot, pairing),
         stored(settings) as store,
     ):
         accounts = store.accounts(pairing.fates, settings.vote_policy)
@@ -53,6 +54,7 @@ def show_yield(
         sys.stdout.buffer.write(to_json(report, indent=2) + b"\n")
     else:
         print_yield(console, report)
+    print_quarantined(console, snapshot.quarantined)
 
 
 @yield_commands.command(rich_help_panel=PANEL)
@@ -126,10 +128,11 @@ def _explain_current_pair(settings: "Config", console: "Console", name: str) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Where a dataset lies, and the snapshot that it was made from."""
+    """Where a dataset lies, the snapshot that it was made from, and the pairs beyond its caps."""
 
     dataset: Path
     snapshot: Path
+    n_left_out: int = 0
 
 
 @yield_commands.command(rich_help_panel=PANEL)
@@ -181,6 +184,14 @@ def export(
     exports.export(splits, out, file_format)
     counts = ", ".join(f"{len(table):,} in {split}" for split, table in splits.items())
     console.print(f"Wrote {out}: {counts}.", markup=False, soft_wrap=True)
+    if kind == "preference" and found.n_left_out:
+        console.print(
+            f"{found.n_left_out:,} pairs are left out, beyond `max_train_pairs` or "
+            "`max_eval_pairs` in [dataset].",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 @contextmanager
@@ -199,8 +210,9 @@ def _opened(settings: "Config", source: str, console: "Console") -> Iterator[_So
         ):
             dataset = Path(scratch) / "dataset"
             votes = votes_on(snapshot.path, pairing.pairs)
-            write_dataset(pairing.pairs, votes, dataset, settings.dataset, Provenance())
-            yield _Source(dataset, snapshot.path)
+            made = write_dataset(pairing.pairs, votes, dataset, settings.dataset, Provenance())
+            kept = made.n_train + made.n_judge + made.n_eval
+            yield _Source(dataset, snapshot.path, len(pairing.pairs) - kept)
     elif (Path(source) / "manifest.json").exists():
         yield _Source(Path(source), Path(source).parent / "snapshot")
     else:

@@ -7,7 +7,7 @@ import typer
 
 from thumbwheel.cli.current import stored
 from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, load_config, make_console
-from thumbwheel.errors import InputError
+from thumbwheel.errors import ConfigError, InputError, UnavailableError
 
 __all__ = ["store_commands"]
 
@@ -15,6 +15,8 @@ PANEL = "Events"
 
 store_commands = typer.Typer()
 dead_letter_commands = typer.Typer(no_args_is_help=True)
+
+_MANY_EVENTS = 50_000
 
 # A table of more rows takes longer to lay out than anybody waits, and is longer than anybody reads.
 _LONGEST_TABLE = 1000
@@ -28,23 +30,26 @@ def ingest(config: ConfigOption = DEFAULT_CONFIG) -> None:
     from thumbwheel.cli.show.progress import StageDisplay
     from thumbwheel.cli.show.store import print_counted, print_warnings
     from thumbwheel.ingest import ingest_all
-    from thumbwheel.ingest.sides import side_warnings, vote_sides
+    from thumbwheel.ingest.sides import side_warnings
     from thumbwheel.plugin.host import isolated_plugins
     from thumbwheel.store import Store
     from thumbwheel.store.remote import open_store
 
     settings = load_config(config)
 
-    def read(store: Store) -> None:
+    def read(store: Store) -> int:
         with isolated_plugins(settings) as plugins:
-            ingest_all(settings, plugins, store, display)
+            received = ingest_all(settings, plugins, store, display)
+        return sum(counts.stored for counts in received)
 
     console = make_console()
     with open_store(settings) as store:
         with StageDisplay(console) as display:
-            store.ingest(read)
+            n_new = store.ingest(read)
         notes = store.plugin_counts()
-        warnings = side_warnings(settings.sources, vote_sides(store))
+        warnings = side_warnings(settings.sources, store.vote_sides())
+        if isinstance(store, Store) and n_new >= _MANY_EVENTS:
+            store.standing(settings.vote_policy)  # so that `status` has it at hand
     print_counted(console, notes)
     print_warnings(console, warnings)
 
@@ -77,22 +82,23 @@ def serve(config: ConfigOption = DEFAULT_CONFIG) -> None:
 def status(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Show what has been received, what became of it, the champion and the latest cycles."""
     from thumbwheel.cli.show.store import print_status, print_warnings
+    from thumbwheel.cli.show.tables import champion_name
     from thumbwheel.cycle.journal import list_cycles
-    from thumbwheel.ingest.sides import side_warnings, vote_sides
+    from thumbwheel.ingest.sides import side_warnings
     from thumbwheel.registry import open_registry
 
     settings = load_config(config)
     console = make_console()
     with stored(settings) as store, console.status("counting"):
-        sources, votes = store.source_counts(), store.vote_counts()
+        sources, standing = store.source_counts(), store.standing(settings.vote_policy)
         reasons, plugin_counts = store.dead_letter_reasons(5), store.plugin_counts()
-        states, sides = store.source_states(), vote_sides(store)
-        conflicts = store.conflicting_ids()
-    champion = open_registry(settings).champion_version()
+        states, sides = store.source_states(), store.vote_sides()
+    try:
+        champion = champion_name(open_registry(settings).champion_at_a_glance())
+    except (ConfigError, UnavailableError) as error:
+        champion = f"not known: {error}"
     cycles = list_cycles(settings.layout)
-    print_status(
-        console, sources, states, plugin_counts, votes, reasons, champion, cycles, conflicts
-    )
+    print_status(console, sources, states, plugin_counts, standing, reasons, champion, cycles)
     print_warnings(console, side_warnings(settings.sources, sides))
 
 
@@ -178,10 +184,13 @@ def list_dead_letters(
 def show_dead_letter(
     letter: Annotated[int, typer.Argument(help="Its number in the list.")],
     config: ConfigOption = DEFAULT_CONFIG,
+    as_raw: Annotated[
+        bool, typer.Option("--raw", help="Write its bytes as they came, for another program.")
+    ] = False,
 ) -> None:
-    """Write one dead letter's bytes, as they came; the reason goes to standard error.
+    """Write one dead letter; the reason goes to standard error.
 
-    On a terminal, control characters are shown as pictures of themselves.
+    Control characters, and such as turn the order of a text round, are shown as signs.
     """
     from thumbwheel.cli.show.tables import printable
 
@@ -190,10 +199,10 @@ def show_dead_letter(
         described, raw = store.dead_letter(letter)
     why = f"{described.source}, {described.position}: {described.reason}"
     typer.echo(printable(why), err=True)
-    if sys.stdout.isatty():
-        typer.echo(printable(raw.decode(errors="replace")))
-    else:
+    if as_raw:
         sys.stdout.buffer.write(raw)
+    else:
+        typer.echo(printable(raw.decode(errors="replace")), nl=sys.stdout.isatty())
 
 
 @dead_letter_commands.command("replay")

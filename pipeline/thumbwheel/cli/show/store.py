@@ -9,29 +9,35 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from thumbwheel.cli.show.tables import champion_name, make_table, printable
+from thumbwheel.cli.options import STEERING
+from thumbwheel.cli.show.tables import make_table, printable
 from thumbwheel.cycle.journal import CycleJournal
 from thumbwheel.store import (
-    ConflictingIds,
     PluginCount,
+    Quarantined,
     ReplayCounts,
     SourceState,
+    Standing,
     StoredDeadLetter,
 )
-from thumbwheel.types import SourceCounts, VoteCounts
+from thumbwheel.types import SourceCounts
 
 __all__ = [
     "json_lines",
     "print_counted",
     "print_dead_letters",
+    "print_quarantined",
     "print_replay",
     "print_rows",
     "print_status",
     "print_warnings",
 ]
 
+_NUMBERS = {code: f"\\u{code:04x}" for code in (0x7F, *STEERING)}
+
 _CELL = 80
 _FIELD = 400
+_MOST_RATERS = 10
 _NARROWEST = 16
 
 
@@ -40,11 +46,10 @@ def print_status(
     sources: Sequence[SourceCounts],
     states: Sequence[SourceState],
     plugin_counts: Sequence[PluginCount],
-    votes: VoteCounts,
+    standing: Standing,
     dead_letters: Sequence[tuple[str, int, str]],
-    champion: str | None,
+    champion: str,
     cycles: Sequence[CycleJournal],
-    conflicts: Sequence[ConflictingIds] = (),
 ) -> None:
     """Print the balance of what was received, the champion and the latest cycles."""
     columns = {
@@ -82,14 +87,11 @@ def print_status(
         console.print(Text(example, style="dim"))
     if dead_letters:
         console.print("  [dim]`thumbwheel dead-letters list` shows them.[/]")
-    for conflict in conflicts:
+    for conflict in standing.conflicts:
         named = f"  {conflict.source}: {conflict.reason} (such as {conflict.example})"
         console.print(Text(printable(named), style="yellow"))
-    console.print(
-        f"[bold]Votes[/]  {votes.votes:,}: {votes.counted:,} count, {votes.superseded:,} changed "
-        f"later, {votes.withdrawn:,} withdrawn, {votes.parked:,} waiting for their answer (parked)"
-    )
-    console.print(f"[bold]Champion[/]  {champion_name(champion)}")
+    _print_votes(console, standing, sum(counts.parked for counts in sources))
+    console.print(Text.assemble(("Champion", "bold"), f"  {printable(champion)}"))
     if not cycles:
         console.print("[bold]Cycles[/]  none yet; `thumbwheel cycle` turns the wheel")
         return
@@ -102,6 +104,38 @@ def print_status(
         version = (report.model_version if report else None) or ""
         table.add_row(plan.cycle_id, f"{plan.started_at:%Y-%m-%d %H:%M}", outcome, version)
     console.print(table)
+
+
+def _print_votes(console: Console, standing: Standing, n_parked: int) -> None:
+    votes = standing.counts
+    left_out = [
+        f"{count:,} {words}"
+        for count, words in (
+            (votes.superseded, "changed later"),
+            (votes.withdrawn, "withdrawn"),
+            (votes.quarantined, "of raters who are left out"),
+            (votes.over_budget, "more than count of one rater"),
+            (votes.parked, "waiting for their answer"),
+        )
+        if count
+    ]
+    since = f", {standing.n_since:,} events have come since" if standing.n_since else ""
+    when = f" (at {standing.counted_at:%H:%M:%S} UTC{since})" if standing.n_since else ""
+    told = ", ".join([f"{votes.counted:,} count", *left_out])
+    console.print(f"[bold]Votes[/]  {votes.votes:,}: {told}{when}")
+    if n_parked > votes.parked:
+        console.print(f"  [dim]{n_parked:,} records are parked, comments included[/]")
+    print_quarantined(console, standing.quarantined)
+
+
+def print_quarantined(console: Console, raters: Sequence[Quarantined]) -> None:
+    """Print whose votes are left out, and why."""
+    most = sorted(raters, key=lambda rater: -rater.n_votes)
+    for rater in most[:_MOST_RATERS]:
+        named = f"  left out: {rater.n_votes:,} votes of {rater.rater_id}, {rater.reason}"
+        console.print(Text(printable(named), style="yellow"))
+    if len(most) > _MOST_RATERS:
+        console.print(f"  [yellow]left out: {len(most) - _MOST_RATERS:,} raters more[/]")
 
 
 def print_counted(console: Console, counts: Sequence[PluginCount]) -> None:
@@ -168,7 +202,8 @@ def _cell(value: object, limit: int) -> str:
 def json_lines(rows: pa.Table) -> Iterator[bytes]:
     """Yield each row as a JSON object on a line of its own.
 
-    Bytes are shown as text, and what JSON has no number for (NaN, infinity) as null.
+    Bytes are shown as text, and what JSON has no number for (NaN, infinity) as null. What may steer
+    a terminal is written by its number, as JSON can.
     """
     for batch in rows.to_batches(max_chunksize=1000):
         for row in batch.to_pylist():
@@ -176,7 +211,8 @@ def json_lines(rows: pa.Table) -> Iterator[bytes]:
                 name: value.decode(errors="replace") if isinstance(value, bytes) else value
                 for name, value in row.items()
             }
-            yield to_json(plain, bytes_mode="base64", inf_nan_mode="null", fallback=str) + b"\n"
+            line = to_json(plain, bytes_mode="base64", inf_nan_mode="null", fallback=str) + b"\n"
+            yield line if line.isascii() else line.decode().translate(_NUMBERS).encode()
 
 
 def print_dead_letters(

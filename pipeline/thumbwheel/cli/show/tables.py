@@ -10,6 +10,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from thumbwheel.cli.options import STEERING
+
 __all__ = ["add_losses", "champion_name", "clip", "make_table", "printable", "program"]
 
 
@@ -51,7 +53,7 @@ def champion_name(version: str | None) -> str:
 
 # Users' texts must not steer the terminal: control characters are shown as pictures of themselves.
 _PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
-_PICTURES |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+_PICTURES |= {0x7F: 0x2421} | dict.fromkeys(STEERING, 0xFFFD)
 
 
 def printable(text: str) -> str:

@@ -1,0 +1,116 @@
+"""The votes that count, kept from one counting to the next: counting takes a look at every vote."""
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
+
+from thumbwheel.config import VotePolicy
+from thumbwheel.errors import DiskFullError
+from thumbwheel.process.durable import write_bytes
+from thumbwheel.store.conflicts import conflicting_ids
+from thumbwheel.store.database import Connection
+from thumbwheel.store.values import ConflictingIds, Quarantined, VoteSides
+from thumbwheel.store.votes import WeighedVotes
+from thumbwheel.types import VoteCounts
+
+__all__ = ["Standing", "forget_standing", "standing", "vote_sides"]
+
+# A counting is good for so many times as long as it took, so that looks cost a small share of the
+# time; one that takes no time is made anew.
+_GOOD_FOR = 60
+_NO_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Which votes count, and whose do not, as of `counted_at`.
+
+    Attributes:
+        counts: What became of the votes.
+        quarantined: The raters whose votes are left out.
+        conflicts: Ids that mean several things.
+        counted_at: When that was.
+        n_since: Events that have come since then.
+    """
+
+    counts: VoteCounts
+    quarantined: Sequence[Quarantined]
+    conflicts: Sequence[ConflictingIds]
+    counted_at: datetime
+    n_since: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    standing: Standing
+    policy: str
+    n_events: int
+    last: int
+    seconds: float
+
+
+_KEPT = TypeAdapter(_Kept)
+
+_STATE = "SELECT count(*), coalesce(max(arrival), 0) FROM events"
+
+
+def standing(connection: Connection, policy: VotePolicy, beside: Path) -> Standing:
+    """Return which votes count; counted anew, unless that was done just now or nothing has come.
+
+    Args:
+        connection: In a transaction.
+        policy: Which votes count, and how much.
+        beside: The store's file; the last counting is kept beside it.
+    """
+    path, text = _path(beside), policy.model_dump_json()
+    ((n_events, last),) = connection.execute(_STATE).fetchall()
+    kept = _read(path)
+    if kept is not None and kept.policy == text:
+        age = (datetime.now(UTC) - kept.standing.counted_at).total_seconds()
+        is_same = (kept.n_events, kept.last) == (n_events, last)
+        is_costly = kept.seconds > _NO_SECONDS and kept.n_events <= n_events
+        if is_same or (is_costly and 0 <= age < _GOOD_FOR * kept.seconds):
+            return replace(kept.standing, n_since=n_events - kept.n_events)
+    started = time.monotonic()
+    conflicts = conflicting_ids(connection)
+    weighed = WeighedVotes(connection, policy)
+    found = Standing(weighed.counts(), weighed.quarantined, conflicts, datetime.now(UTC))
+    made = _Kept(found, text, n_events, last, time.monotonic() - started)
+    with suppress(OSError, DiskFullError):
+        write_bytes(path, to_json(made), private=True)
+    return found
+
+
+_SIDES = """
+SELECT source, count(*) AS votes,
+       count(*) FILTER (score > 0) AS up, count(*) FILTER (score < 0) AS down,
+       bool_and(score IN (0, 1)) AS only_0_1
+FROM events WHERE is_vote AND score IS NOT NULL GROUP BY source ORDER BY source
+"""
+
+
+def vote_sides(connection: Connection) -> list[VoteSides]:
+    """Return the sides of every source's votes, withdrawn ones left out."""
+    return [VoteSides(*row) for row in connection.execute(_SIDES).fetchall()]
+
+
+def forget_standing(beside: Path) -> None:
+    """Remove what is kept: it names raters."""
+    _path(beside).unlink(missing_ok=True)
+
+
+def _path(beside: Path) -> Path:
+    return beside.with_name("standing.json")
+
+
+def _read(path: Path) -> _Kept | None:
+    try:
+        return _KEPT.validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
