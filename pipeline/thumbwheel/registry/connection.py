@@ -20,9 +20,9 @@ SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # MLflow's own defaults, 7 retries of 120 s, hang for minutes when a server dies mid-upload. Two
-    # tries of 15 s, and the pause between them, end within 40 s on a server that says nothing.
+    # tries of 12 s, and the pause between them, end within 40 s on a server that says nothing.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "12",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 """Environment variables set before MLflow is imported, unless the user has set them."""
