@@ -62,7 +62,7 @@ judge = 0.2
 
 [training]
 target_modules = "all-linear"
-learning_rate = 1e-3
+learning_rate = 5e-4
 beta = 0.3
 loss_type = ["sigmoid", "sft"]
 loss_weights = [1.0, 1.0]

@@ -52,8 +52,8 @@ def test_people_decide_on_a_candidate_that_was_refused(project, thumbwheel):
     assert "Promoted." in run("decide")
 
     client = MlflowClient(f"sqlite:///{project / 'home' / 'mlflow.db'}")
-    versions = {v.version: v.tags for v in client.search_model_versions("name = 'tiny'")}
-    assert client.get_model_version_by_alias("tiny", "champion").version == "2"
+    versions = {str(v.version): v.tags for v in client.search_model_versions("name = 'tiny'")}
+    assert str(client.get_model_version_by_alias("tiny", "champion").version) == "2"
     assert versions["1"]["verdict"] == "not enough evidence"
     assert versions["2"]["verdict"] == "better"
     weights = [path.read_bytes() for path in project.glob("home/cycles/*/training/*/*.safetensors")]

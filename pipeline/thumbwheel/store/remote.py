@@ -7,6 +7,7 @@ know which it is.
 
 import json
 import os
+import shutil
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -174,7 +175,7 @@ class RemoteStore:
             snapshot = _parsed(response.headers["Thumbwheel-Snapshot"], Snapshot)
             try:
                 with tarfile.open(fileobj=response.raw, mode="r|") as archive:
-                    archive.extractall(fresh, filter="data")
+                    _unpack(archive, fresh)
             except (tarfile.TarError, urllib3.exceptions.HTTPError, OSError) as error:
                 raise UnavailableError(
                     f"the snapshot from {self.url} broke off: {error}; run again"
@@ -248,6 +249,17 @@ def arrow_bytes(table: pa.Table) -> bytes:
         writer.write_table(table)
     content: bytes = sink.getvalue().to_pybytes()
     return content
+
+
+def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
+    """Write the files of an archive that is read as a stream; it has no folders and no links."""
+    folder.mkdir()
+    for member in archive:
+        content = archive.extractfile(member)
+        if content is None or not member.isfile() or Path(member.name).name != member.name:
+            raise tarfile.TarError(f"{member.name!r} is no file of a snapshot")
+        with content, (folder / member.name).open("wb") as file:
+            shutil.copyfileobj(content, file)
 
 
 def _parsed(content: bytes | str, kind: type[_T]) -> _T:
