@@ -149,6 +149,7 @@ def config(tmp_path):
             "prompt": [
                 {"role": "user", "content": f"I am {CANARY}"},
                 {"role": "assistant", "content": None, "tool_calls": [call]},
+                {"role": "tool", "tool_call_id": "1", "content": "sent"},
             ],
             "completion": f"Hello {CANARY}",
             "score": 1,

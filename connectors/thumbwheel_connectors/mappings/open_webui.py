@@ -95,13 +95,13 @@ def _branch(chat: Mapping[str, Any], message_id: str) -> list[Mapping[str, Any]]
     while step is not None:
         item = messages.get(step) if isinstance(step, str) else None
         if not isinstance(item, Mapping):
-            raise MalformedRecordError(f"the message {step!r:.60} is not in the snapshot's history")
+            raise MalformedRecordError("a message of the branch is not in the snapshot's history")
         if len(branch) >= len(messages):
             raise MalformedRecordError("the messages of the snapshot's history form a circle")
         branch.append(item)
         step = item.get("parentId")
     if len(branch) < 2 or branch[0].get("role") != "assistant":
-        raise MalformedRecordError(f"the rated message {message_id!r:.60} answers no message")
+        raise MalformedRecordError("the rated message answers no message")
     return branch[::-1]
 
 

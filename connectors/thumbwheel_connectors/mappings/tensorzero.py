@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from thumbwheel.events import MalformedRecordError
 from thumbwheel.events.mapping import Rating, RatingOptions, find
+from thumbwheel.events.shown import shown, shown_rating
 from thumbwheel_connectors.chat import decoded
 
 __all__ = ["TensorZeroMapping"]
@@ -119,7 +120,7 @@ def _answer(record: Mapping[str, Any]) -> dict[str, Any] | None:
 def _messages(item: object) -> list[dict[str, Any]]:
     """Return a message of TensorZero's as messages of OpenAI's: each tool result is its own."""
     if not isinstance(item, Mapping) or not isinstance(item.get("role"), str):
-        raise MalformedRecordError(f"its input holds {item!r:.60}, which is no message")
+        raise MalformedRecordError(f"its input holds {shown(item)}, which is no message")
     content = item.get("content")
     blocks = content if isinstance(content, list) else [{"type": "text", "text": content}]
     texts, calls, results = [], [], []
@@ -143,7 +144,7 @@ def _messages(item: object) -> list[dict[str, Any]]:
                 continue
             case kind:
                 raise MalformedRecordError(
-                    f"its input holds a {kind!r:.40} block; only text counts"
+                    f"its input holds {shown_rating(kind)} blocks; only text counts"
                 )
     said = {"role": item["role"], "content": "".join(texts)}
     if calls:

@@ -9,6 +9,7 @@ import pydantic_core
 
 from thumbwheel.events import MalformedRecordError
 from thumbwheel.events.mapping import RatingOptions
+from thumbwheel.events.shown import shown
 from thumbwheel.types import Record
 from thumbwheel_connectors.chat import answer_text, prompt_messages
 
@@ -76,8 +77,8 @@ def record_of(
 ) -> Record | None:
     """Return an assessment as an event together with its answer; None when it says nothing.
 
-    What is wrong with it stands where the score belongs, so that it becomes a dead letter whose
-    reason tells that.
+    What is wrong with it stands in a note behind it, so that it becomes a dead letter whose reason
+    tells that.
     """
     if not now.stands:
         return withdrawal_of(assessment.assessment_id, now) if now.is_vote else None
@@ -89,10 +90,18 @@ def record_of(
         if not any(told.values()) and "score" not in told:
             return None
         told |= _answer(info, spans, assessment.span_id)
+        fault = None
     except MalformedRecordError as error:
-        told = {"score": str(error), "rating": assessment.value}
+        told, fault = {"rating": assessment.value}, str(error)
     said = {"comment": assessment.rationale, "metadata": assessment.metadata}
-    return _record(assessment.assessment_id, now, said | told)
+    record = _record(assessment.assessment_id, now, said | told)
+    return record if fault is None else Record(_noted(record.raw, fault), record.position)
+
+
+def _noted(raw: bytes, fault: str) -> bytes:
+    """Return a record that is no event, with a note behind it that says why."""
+    why = fault.replace("<", "").replace(">", "")
+    return raw + f" <it has this fault: {why:.170}>".encode()
 
 
 def withdrawal_of(assessment_id: str, now: Told) -> Record:
@@ -127,9 +136,9 @@ def _answer(info: Any, spans: Sequence[Any], span_id: str | None) -> dict[str, A
     inputs, outputs = (span.inputs, span.outputs) if span is not None else (None, None)
     prompt, completion = prompt_messages(inputs), answer_text(outputs)
     if prompt is None:
-        raise MalformedRecordError(f"no prompt in the inputs {inputs!r:.200}")
+        raise MalformedRecordError(f"no prompt in the inputs, {shown(inputs)}")
     if completion is None:
-        raise MalformedRecordError(f"no answer in the outputs {outputs!r:.200}")
+        raise MalformedRecordError(f"no answer in the outputs, {shown(outputs)}")
     model = outputs.get("model") if isinstance(outputs, Mapping) else None
     return {
         "prompt": prompt,

@@ -22,6 +22,7 @@ from thumbwheel.events.messages import as_messages, exchanges, parted, split_tur
 from thumbwheel.events.parts import Outcome, outcomes
 from thumbwheel.events.paths import Key, KeyPath, find
 from thumbwheel.events.rules import Rating, ReadingRules, rating_key, spelt
+from thumbwheel.events.shown import shown_rating
 from thumbwheel.types.fates import Fault
 
 __all__ = [
@@ -78,7 +79,8 @@ class Scale:
         number = _to_number(rating)
         if number is None:
             raise MalformedRecordError(
-                f"rating {rating!r:.60} is not a number on the `scale`", Fault.UNKNOWN_RATING
+                f"rating {shown_rating(rating)} is not a number on the `scale`",
+                Fault.UNKNOWN_RATING,
             )
         return max(-1.0, min(1.0, 2 * (number - self.down) / (self.up - self.down) - 1))
 
@@ -187,7 +189,7 @@ class RatingOptions:
         if self.scale:
             return self.scale.score(rating)
         raise MalformedRecordError(
-            f"rating {rating!r:.60} is neither in `up`, `down` nor `withdrawn`; "
+            f"rating {shown_rating(rating)} is neither in `up`, `down` nor `withdrawn`; "
             "list it, or set `scale`",
             Fault.UNKNOWN_RATING,
         )

@@ -2,9 +2,11 @@
 
 import math
 import re
+import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -262,5 +264,7 @@ def _without_inf_nan(value: Any) -> Any:
 
 
 def _mapping_failed(error: Exception) -> MalformedRecordError:
-    what = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return MalformedRecordError(f"the mapping failed: {what:.200}")
+    # The error's own words may quote the record: where it came from is enough to find it.
+    *_, last = traceback.extract_tb(error.__traceback__)
+    where = f"{PurePath(last.filename).name}, line {last.lineno}"
+    return MalformedRecordError(f"the mapping failed: {type(error).__name__} in {where}")

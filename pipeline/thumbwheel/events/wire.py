@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
+from thumbwheel.events.shown import shown, shown_time
 from thumbwheel.events.times import read_moment
 from thumbwheel.types.fates import Fault
 
@@ -40,7 +41,7 @@ class MalformedRecordError(ValueError):
     """A record that cannot be read as an event; the message is the reason.
 
     Args:
-        reason: What is wrong, with the value.
+        reason: What is wrong; it never quotes text of users (see `shown`).
         fault: The class that such records are counted by.
         field: Which field is invalid.
     """
@@ -199,14 +200,5 @@ def _first_finding(error: ValidationError, within: str = "") -> MalformedRecordE
         return MalformedRecordError(f"not valid JSON: {item['ctx']['error']}", Fault.INVALID_JSON)
     loc = (within, *item["loc"]) if within else item["loc"]
     where = ".".join(str(part) for part in loc if isinstance(part, int) or part in _KEYS)
-    return invalid_field(where or "record", f": {item['msg']}, got {_shown(item['input'])}")
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, str):
-        return repr(value[:40])
-    if isinstance(value, int) and value.bit_length() > 128:
-        return "a huge int"
-    if value is None or isinstance(value, bool | int | float):
-        return repr(value)
-    return f"a {type(value).__name__}"
+    name = shown_time if item["type"] == "moment" else shown
+    return invalid_field(where or "record", f": {item['msg']}, got {name(item['input'])}")

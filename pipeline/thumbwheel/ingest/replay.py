@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 from thumbwheel.config import Config
 from thumbwheel.errors import InputError
-from thumbwheel.ingest.pipeline import parser_for, process
+from thumbwheel.ingest.pipeline import parser_for, process, process_letters
 from thumbwheel.plugin.host import Plugins
-from thumbwheel.store import ReplayCounts, Store
+from thumbwheel.store import DeadLetter, ReplayCounts, Store
 
 __all__ = ["replay_dead_letters"]
 
@@ -38,8 +38,15 @@ def replay_dead_letters(
         counts, last = ReplayCounts(), -1
         while letters := store.letters_to_replay(name, last, _BATCH):
             ids = [letter_id for letter_id, _ in letters]
-            parsed = parser.parse_batch([raw for _, raw in letters])
-            reasons = {ids[index]: reason for index, reason, *_ in parsed.malformed}
+            raws = [raw for _, raw in letters]
+            parsed = parser.parse_batch(raws)
+            unread = [(ids[index], raws[index], reason) for index, reason, *_ in parsed.malformed]
+            # What is kept has been seen by the plugins, the reasons of today as those of then.
+            seen = process_letters([DeadLetter("", raw, why) for _, raw, why in unread], plugins)
+            reasons = {
+                letter_id: letter.reason
+                for (letter_id, *_), letter in zip(unread, seen, strict=True)
+            }
             processed = process(parsed.events, plugins)
             counts += store.resolve_dead_letters(
                 name,

@@ -26,6 +26,27 @@ _EMAIL = re.compile(
     rf"[{_WORD}_.+%-]++(?:'[{_WORD}_.+%-]{{1,64}}+)?"
     rf"@(?P<domain>[{_WORD}][{_WORD}_-]{{0,62}}(?:\.[{_WORD}][{_WORD}_-]{{0,62}}){{1,8}})"
 )
+# As people write an address that no program shall find: `bob (at) mail.org`, `bob at mail dot org`.
+_LOCAL = rf"(?<![{_WORD}_.+%-])[{_WORD}][{_WORD}_.+-]{{0,63}}?"
+_LABEL = rf"[{_WORD}](?:[{_WORD}-]{{0,62}}?[{_WORD}])?"
+_SAID_DOT = r"(?:dot|punkt|punto|point|d0t|\.)"
+_DOT = rf"(?:\.|[ \t]{{0,3}}[\[({{<][ \t]?{_SAID_DOT}[ \t]?[\])}}>][ \t]{{0,3}}|[ \t]+dot[ \t]+)"
+_SPELT = [
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"{_LOCAL}(?:[ \t]{{0,3}}[\[({{<|][ \t]?(?:at|ät|a t|arroba|@)[ \t]?[\])}}>|][ \t]{{0,3}}"
+        rf"|[ \t]@[ \t]?|@[ \t])(?P<domain>{_LABEL}(?:{_DOT}{_LABEL}){{1,6}})(?![{_WORD}])",
+        rf"{_LOCAL}[ \t_-]+at[ \t_-]+"
+        rf"(?P<domain>{_LABEL}(?:[ \t_-]+dot[ \t_-]+{_LABEL}){{1,6}})(?![{_WORD}])",
+        rf"{_LOCAL}@(?P<domain>{_LABEL}(?:{_DOT}{_LABEL}){{1,6}})(?![{_WORD}])",
+    )
+]
+_SPELT_HINT = re.compile(
+    r"[\[({<|][ \t]?(?:at|ät|a t|arroba|@)[ \t]?[\])}>|]|[ \t]@|@[ \t]"
+    rf"|[ \t_-]dot[ \t_-]|[\[({{<][ \t]?{_SAID_DOT}[ \t]?[\])}}>]",
+    re.IGNORECASE,
+)
+_ANY_DOT = re.compile(rf"{_DOT}|[ \t_-]+dot[ \t_-]+", re.IGNORECASE)
 _WORD_END = re.compile(rf"(?<=[{_WORD}])(?=[._-]|$)")
 
 _PHONE = re.compile(
@@ -57,6 +78,8 @@ _MANY_DIGITS = re.compile(r"\d(?:\D{0,4}\d){8}")
 
 def find_emails(text: str) -> Iterator[Span]:
     """Yield the addresses whose domain ends in one that can be registered."""
+    if _SPELT_HINT.search(text):
+        yield from _find_spelt(text)
     if "@" not in text:
         return
     for match in _EMAIL.finditer(text):
@@ -67,6 +90,18 @@ def find_emails(text: str) -> Iterator[Span]:
             if _is_registrable(domain[:end]):
                 yield Span(match.start(), match.start("domain") + end, "EMAIL_ADDRESS", 1.0)
                 break
+
+
+def _find_spelt(text: str) -> Iterator[Span]:
+    """Yield addresses with `(at)`, `[dot]` and the like."""
+    for pattern in _SPELT:
+        for match in pattern.finditer(text):
+            domain, at = match["domain"], match.start("domain")
+            ends = [dot.start() for dot in _ANY_DOT.finditer(domain)] + [len(domain)]
+            for end in reversed(ends[1:]):
+                if _is_registrable(_ANY_DOT.sub(".", domain[:end])):
+                    yield Span(match.start(), at + end, "EMAIL_ADDRESS", 0.9)
+                    break
 
 
 def find_phones(text: str) -> Iterator[Span]:

@@ -92,9 +92,12 @@ class Redact:
 
     @hookimpl
     def process_dead_letters(self, letters: pa.Table) -> pa.Table:
-        """Redact records that could not be read."""
-        raws = pa.array(map(self.redact_text, letters["raw"].to_pylist()), pa.binary())
-        return letters.set_column(0, DEAD_LETTERS.field("raw"), raws)
+        """Redact records that could not be read, and the reasons why."""
+        columns = [
+            pa.array(map(self.redact_text, letters[field.name].to_pylist()), field.type)
+            for field in DEAD_LETTERS
+        ]
+        return pa.table(columns, schema=DEAD_LETTERS)
 
     def redact_text(self, text: AnyStr) -> AnyStr:
         """Redact one text that is no event, such as a record that cannot be read.

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from thumbwheel_plugins.redact.unobscured import unobscured
+
 __all__ = ["Finder", "Scanner", "Span", "as_plain", "in_windows"]
 
 _PLACEHOLDER = re.compile(r"(<[A-Z][A-Z0-9_]*>)")
@@ -78,7 +80,14 @@ class Scanner:
 
     def _find(self, piece: str) -> list[Span]:
         """Return what is to be replaced, in order and without overlaps."""
-        found = (span for finder in self._finders for span in finder(piece))
+        found = [span for finder in self._finders for span in finder(piece)]
+        plain = unobscured(piece)
+        if plain is not None:
+            found += [
+                span._replace(start=plain.starts[span.start], end=plain.ends[span.end - 1])
+                for finder in self._finders
+                for span in finder(plain.text)
+            ]
         merged: list[Span] = []
         for span in sorted(
             (span for span in found if span.score >= self._min_score), key=lambda span: span.start

@@ -62,7 +62,7 @@ HISTORY = "snapshot__chat__chat__history__messages"
     [
         ({"snapshot": None}, "no chat in `snapshot`"),
         ({"meta__message_id": None}, "does not name the rated message"),
-        ({"meta__message_id": "gone"}, "'gone' is not in the snapshot"),
+        ({"meta__message_id": "gone"}, "a message of the branch is not in the snapshot"),
         ({f"{HISTORY}__u1__parentId": "a2"}, "form a circle"),
         ({"meta__message_id": "u2"}, "answers no message"),
         ({"data__rating": 3}, "rating 3 is neither in `up`"),

@@ -94,7 +94,7 @@ def test_tensorzero_float_metric() -> None:
                 "input": {"messages": [{"role": "user", "content": [{"type": "image"}]}]},
                 "output": "x",
             },
-            "a 'image' block; only text counts",
+            "holds 'image' blocks; only text counts",
         ),
         (
             {"input": {"system": {"tone": "dry"}, "messages": [{"role": "user"}]}, "output": "x"},

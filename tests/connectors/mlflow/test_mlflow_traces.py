@@ -347,12 +347,12 @@ def test_a_vote_on_a_span_is_about_its_answer(
 @pytest.mark.parametrize(
     ("inputs", "outputs", "value", "reason"),
     [
-        ({"a": 1, "b": 2}, "fine", True, "no prompt in the inputs {'a': 1"),
-        ("fine", {"documents": []}, True, "no answer in the outputs {'documents'"),
-        ("fine", None, True, "no answer in the outputs None"),
-        ("fine", "fine", "so so", "rating 'so so' is neither in `up`"),
+        ({"a": 1, "b": 2}, "fine", True, "no prompt in the inputs, an object with 'a', 'b'"),
+        ("fine", {"documents": []}, True, "no answer in the outputs, an object with 'documents'"),
+        ("fine", None, True, "no answer in the outputs, None"),
+        ("fine", "fine", "so so", "rating a text is neither in `up`"),
         ("fine", "fine", 0.5, "rating 0.5 is neither in `up`"),
-        ("fine", "fine", ["up"], "rating .'up'. is neither in `up`"),
+        ("fine", "fine", ["up"], "rating a list is neither in `up`"),
     ],
 )
 def test_what_cannot_be_read_is_a_dead_letter(
