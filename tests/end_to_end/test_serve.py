@@ -87,14 +87,24 @@ def test_what_comes_while_it_runs_is_stored(served):
     with serving(served / "thumbwheel.toml", served / "home") as owner:
         wait_until(lambda: owner.stored() == 11)
         assert owner.get("/v1/votes").json()["parked"] == 1
+        wait_until(lambda: parked_metric(owner) == 1, 10)
         write(served, "1.jsonl", answer(10))
         write(served, "2.jsonl", answer(11, generation_id="unknown"))
         wait_until(lambda: owner.stored() == 13)
         assert owner.get("/v1/votes").json()["parked"] == 0
+        wait_until(lambda: parked_metric(owner) == 0, 10)
         (counts,) = owner.get("/v1/sources").json()
         received = counts.pop("received")
         assert received == 15
         assert received == sum(count for count in counts.values() if isinstance(count, int))
+
+
+def parked_metric(owner):
+    page = owner.get("/metrics").text
+    (value,) = re.findall(
+        r'^thumbwheel_votes_parked\{source="export"\} ([\d.]+)$', page, re.MULTILINE
+    )
+    return float(value)
 
 
 def test_the_token_is_needed_and_private(served):

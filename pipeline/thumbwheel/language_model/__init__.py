@@ -4,6 +4,7 @@
 - `cache_table`: its table.
 - `kept`: what one model said, in memory and in the cache.
 - `loading`: a base model from a local directory, safely and in silence.
+- `templates`, `template_trial`: a chat template, tried within limits before it is used.
 - `encoding`: the token ids of prompts and completions.
 - `adapted`: the base under one of its adapters, scoring, embedding and sampling completions.
 - `forward`: one batch of token ids through the model.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thumbwheel.errors import ModelError
+from thumbwheel.language_model.templates import find_excess
 
 if TYPE_CHECKING:
     import torch
@@ -137,6 +138,12 @@ def load_base(path: Path) -> LoadedBase:
             f"the tokenizer in {path} has no chat template; add a chat_template.jinja, or use the "
             "instruction-tuned variant of the model"
         )
+    for template in _templates(tokenizer.chat_template):
+        if excess := find_excess(template):
+            raise ModelError(
+                f"the chat template in {path} {excess} of a short conversation; use the one that "
+                "its makers publish"
+            )
     try:
         # With `output_loading_info` it returns two things, which its types do not know.
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -254,6 +261,11 @@ def _stop_ids(model: Any, tokenizer: Any) -> list[int]:
         declared = getattr(config, "eos_token_id", None)
         stops.update(declared if isinstance(declared, list) else [declared])
     return sorted(stop for stop in stops if stop is not None)
+
+
+def _templates(given: Any) -> list[str]:
+    """Return the texts of the template, or of several by name."""
+    return [str(text) for text in given.values()] if isinstance(given, dict) else [str(given)]
 
 
 def _first_line(error: Exception) -> str:

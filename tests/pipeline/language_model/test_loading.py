@@ -34,6 +34,8 @@ def put_a_file_there(path: Path) -> None:
     path.write_text("")
 
 
+ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+
 UNREADABLE: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda d: shutil.rmtree(d), "does not exist"),
     "a file": (put_a_file_there, "is not a directory"),
@@ -63,6 +65,14 @@ UNREADABLE: dict[str, tuple[Callable[[Path], object], str]] = {
         "cannot load the tokenizer",
     ),
     "no chat template": (lambda d: (d / "chat_template.jinja").unlink(), "no chat template"),
+    "an endless chat template": (
+        lambda d: (d / "chat_template.jinja").write_text(ENDLESS),
+        "took more than 3 s",
+    ),
+    "a huge chat template": (
+        lambda d: (d / "chat_template.jinja").write_text("{{ 'x' * 10**11 }}"),
+        "made more than 1,000,000 characters",
+    ),
     "code of its own": (
         lambda d: edit_json(d / "config.json", auto_map={"AutoModel": "evil.Evil"}),
         "auto_map",
