@@ -14,9 +14,14 @@ from thumbwheel.evidence.answers.likelihood import (
     relevance,
     unlikely,
 )
-from thumbwheel.evidence.answers.texts import copied_prompt, empty, junk, repetition
+from thumbwheel.evidence.answers.texts import (
+    copied_prompt,
+    empty,
+    junk,
+    refusals,
+    repetition,
+)
 from thumbwheel.measures.language import other_language
-from thumbwheel.measures.style import style_features
 from thumbwheel.types import LanguageModel, Prompt
 
 __all__ = ["PerDraw", "Values", "measure_answers", "measure_draws"]
@@ -89,7 +94,7 @@ def measure_draws(
         "repetition": repetition(texts),
         "cut_off": 1.0 - answers["finished"].to_numpy().astype(float),
         "empty": empty(texts),
-        "refusals": (style_features(texts, ["refusals"])[:, 0] > 0).astype(float),
+        "refusals": refusals(texts),
         "copied_prompt": copied_prompt(prompts, texts),
         "other_language": other_language(texts, list(map(_last_message, prompts))),
         "junk": junk(texts),

@@ -36,7 +36,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("empty", "how many answers show nothing", "lower", "share of answers"),
     Metric(
         "refusals",
-        "how many answers begin with a well-known English refusal",
+        "how many answers begin with a well-known English refusal, or do so behind one sentence",
         "lower",
         "share of answers",
     ),
@@ -54,7 +54,8 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "junk",
-        "how much of an answer nobody writes: control characters, special tokens, broken encoding",
+        "how much of an answer nobody writes: control characters, special tokens, broken encoding, "
+        "turns of a user that were made up",
         "lower",
         "share of characters",
     ),

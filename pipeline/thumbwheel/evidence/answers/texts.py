@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from thumbwheel.evidence.answers.words import Gram, n_grams, words_of
+from thumbwheel.measures.style import style_features
 from thumbwheel.types import Prompt
 
-__all__ = ["copied_prompt", "empty", "junk", "repetition"]
+__all__ = ["copied_prompt", "empty", "junk", "refusals", "repetition"]
 
 Array = npt.NDArray[np.float64]
 
@@ -26,6 +27,8 @@ _SPECIAL = re.compile(
     r"<\|[\w ]{1,30}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:pad|unk|eos|bos|mask)>"
     r"|<(?:start|end)_of_turn>"
 )
+_TURN = re.compile(r"\n\W{0,4}(?:user|human|assistant|instruction|response)\W{0,3}:", re.IGNORECASE)
+_FIRST_SENTENCE = re.compile(r"\A[^.!?\n]*[.!?\n]+\s+")
 _JOINERS = {"\u200c", "\u200d", "\u00ad"}
 _BREAKS = {"\n", "\r", "\t"}
 
@@ -83,6 +86,13 @@ def empty(answers: Sequence[str]) -> Array:
     return np.array([float(not any(map(_is_visible, answer))) for answer in answers])
 
 
+def refusals(answers: Sequence[str]) -> Array:
+    """Return 1 where an answer, or what follows its first sentence, begins with a known refusal."""
+    rests = [_FIRST_SENTENCE.sub("", answer, count=1) for answer in answers]
+    found = [style_features(texts, ["refusals"])[:, 0] > 0 for texts in (answers, rests)]
+    return np.logical_or(*found).astype(np.float64)
+
+
 def _is_visible(character: str) -> bool:
     return unicodedata.category(character)[0] not in "CZ"
 
@@ -91,7 +101,8 @@ def junk(answers: Sequence[str]) -> Array:
     """Return the share of an answer's characters that nobody writes.
 
     They are control, private, unassigned and replacement characters, the special tokens of chat
-    templates such as `<|im_end|>`, and words of UTF-8 that was read as Windows-1252 ("donâ€™t").
+    templates such as `<|im_end|>`, words of UTF-8 that was read as Windows-1252 ("donâ€™t"), and
+    whatever follows where the answer goes on with a turn of somebody else ("User: ...").
     """
     return np.array([_junk(answer) for answer in answers])
 
@@ -100,7 +111,9 @@ def _junk(answer: str) -> float:
     n_special = sum(len(match) for match in _SPECIAL.findall(answer))
     n_garbled = sum(len(word) for word in answer.split() if _is_garbled(word))
     n_odd = sum(map(_is_odd, answer))
-    return min((n_special + n_garbled + n_odd) / max(len(answer), 1), 1.0)
+    turn = _TURN.search(answer)
+    n_made_up = len(answer) - turn.start() if turn else 0
+    return min((n_special + n_garbled + n_odd + n_made_up) / max(len(answer), 1), 1.0)
 
 
 def _is_odd(character: str) -> bool:

@@ -19,7 +19,7 @@ from thumbwheel.evidence.answers.likelihood import (
     relevance,
     unlikely,
 )
-from thumbwheel.evidence.answers.texts import copied_prompt, empty, junk, repetition
+from thumbwheel.evidence.answers.texts import copied_prompt, empty, junk, refusals, repetition
 from thumbwheel.evidence.answers.words import words_of
 from thumbwheel.language_model import AdaptedModel, load_base
 from thumbwheel.tables import ANSWERS
@@ -191,6 +191,13 @@ def test_copied_prompt(prompt, answer, share):
     assert copied_prompt([user(prompt)], [answer]).tolist() == [share]
 
 
+def test_refusals_behind_a_remark_count():
+    """A friendly sentence before it makes a refusal no answer; a song called Sorry is none."""
+    refusing = ["What a nice question! I'm sorry, but I can't help with that.", "I cannot assist."]
+    answering = ["Sure. Sorry is a song by Justin Bieber.", "A dog can't answer that.", ""]
+    assert refusals([*refusing, *answering]).tolist() == [1, 1, 0, 0, 0]
+
+
 def test_empty_and_junk():
     """Blanks show nothing; broken bytes and special tokens are junk; people's signs are not."""
     assert empty(["", " \n\t", "\u200b\x00", "a", "👍", "?"]).tolist() == [1, 1, 1, 0, 0, 0]
@@ -198,12 +205,17 @@ def test_empty_and_junk():
         "naïve café — “quoted” 50 € 👩‍👩‍👧 ☃",
         "if (a < b) { c |= ~d; }\n\tx",
         "日本語。",
+        "User: a word for who uses a thing.\nThe user said: no",
         "שלום",
         "Ärger? Ã",
     ]
     assert junk(fine).tolist() == [0] * len(fine)
     assert all(
         junk(["don\u00e2\u20ac\u2122t", "a\ufffdb", "bye<|im_end|>", "[INST] a", "\x1b[0m"]) > 0.1
+    )
+    assert (
+        junk(["Paris.\nUser: And Rome?\nAssistant: Rome.", "Paris\n### Instruction: go"]).min()
+        > 0.5
     )
 
 
