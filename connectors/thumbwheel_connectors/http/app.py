@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from thumbwheel.events import EventParser
 from thumbwheel_connectors.http.auth import Gatekeeper
 from thumbwheel_connectors.http.events import Kind, parse_body, to_lines
 from thumbwheel_connectors.http.openapi import MAX_BATCH, MAX_KEY, describe, docs_page
@@ -37,6 +38,7 @@ def make_app(
     gatekeeper: Gatekeeper,
     log: GroupCommit,
     *,
+    parser: EventParser,
     max_body_bytes: int,
     rate_limit: str,
     body_seconds: float,
@@ -46,12 +48,13 @@ def make_app(
     Args:
         gatekeeper: Who may send.
         log: Where the events go.
+        parser: Reads them there: what it cannot read is refused.
         max_body_bytes: The largest body.
         rate_limit: Events of one sender in a time, in the notation of `limits`.
         body_seconds: How long a body may take to come in.
     """
-    intake = _Intake(gatekeeper, log, max_body_bytes, parse(rate_limit), body_seconds)
-    document = describe(max_body_bytes)
+    intake = _Intake(gatekeeper, log, parser, max_body_bytes, parse(rate_limit), body_seconds)
+    document = describe(max_body_bytes, own_format=parser.reads_own_format)
 
     async def feedback(request: Request) -> Response:
         return await intake.take(request, "feedback")
@@ -95,11 +98,12 @@ class _Intake:
         self,
         gatekeeper: Gatekeeper,
         log: GroupCommit,
+        parser: EventParser,
         max_body_bytes: int,
         rate_limit: RateLimitItem,
         body_seconds: float,
     ) -> None:
-        self._gatekeeper, self._log = gatekeeper, log
+        self._gatekeeper, self._log, self._parser = gatekeeper, log, parser
         self._max_body_bytes, self._body_seconds = max_body_bytes, body_seconds
         self._rate_limit = rate_limit
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
@@ -119,7 +123,7 @@ class _Intake:
             await self._check_count(len(events), sender)
             key = _request_key(request.headers)
             name = f"{named}/{key}" if key else None
-            lines = to_lines(events, kind, name, round(time.time(), 3))
+            lines = to_lines(events, kind, name, round(time.time(), 3), self._parser)
             await self._log.append(lines)
         except asyncio.CancelledError as error:
             # Only the server's own end does this, after its grace.

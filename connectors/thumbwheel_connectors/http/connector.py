@@ -8,6 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from thumbwheel.config import ConfigPath
 from thumbwheel.errors import SourceError
+from thumbwheel.events import EventParser
 from thumbwheel.process.web import is_loopback
 from thumbwheel.types import EventLog, Receiver
 from thumbwheel_connectors.http.erasure import erase_lines
@@ -28,10 +29,11 @@ def _rate(value: str) -> str:
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class HttpConnector:
-    """Receive events on `POST /v1/feedback` and `/v1/generations`, in Thumbwheel's event format.
+    """Receive events on `POST /v1/feedback` and `/v1/generations`.
 
-    What is answered with 202 is on disk, in the connector's own log, and is read from there like
-    any other source. Who may send is said by `keys_env`, `webhook_secrets_env`, or both.
+    They are in Thumbwheel's event format, or what the source's mapping reads. What is answered with
+    202 can be read and is on disk, in the connector's own log, and is read from there like any
+    other source. Who may send is said by `keys_env`, `webhook_secrets_env`, or both.
 
     Args:
         log: The directory of the log; it is made when it is not there.
@@ -90,8 +92,11 @@ class HttpConnector:
         """
         return erase_lines(self.log, is_forgotten)
 
-    def listen(self) -> Receiver:
+    def listen(self, parser: EventParser | None = None) -> Receiver:
         """Listen in a thread of this process.
+
+        Args:
+            parser: Reads the log later; what it cannot read is answered with 422.
 
         Raises:
             SourceError: Nobody is allowed to send, a key is not set or too short, the log cannot
@@ -116,6 +121,7 @@ class HttpConnector:
                     read_webhooks(self.webhook_secrets_env) if self.webhook_secrets_env else ()
                 ),
             ),
+            parser=parser or EventParser(),
             max_body_bytes=self.max_body_bytes,
             rate_limit=self.rate_limit,
         )

@@ -53,8 +53,29 @@ _ERRORS = {
 _WITH_RETRY_AFTER = frozenset({"429", "503"})
 
 
-def describe(max_body_bytes: int) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of a receiver."""
+def describe(max_body_bytes: int, *, own_format: bool = True) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of a receiver.
+
+    Args:
+        max_body_bytes: The largest body.
+        own_format: Whether events are in Thumbwheel's format; else a mapping reads them.
+    """
+    document = _described(max_body_bytes)
+    if not own_format:
+        schemas = document["components"]["schemas"]
+        schemas["Event"] = {
+            "title": "Event",
+            "type": "object",
+            "description": "A record that the receiver's configuration maps to an event.",
+        }
+        for path in ("/v1/feedback", "/v1/generations"):
+            del document["paths"][path]["post"]["requestBody"]["content"]["application/json"][
+                "examples"
+            ]
+    return document
+
+
+def _described(max_body_bytes: int) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {

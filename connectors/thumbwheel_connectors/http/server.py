@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from thumbwheel.errors import SourceError
+from thumbwheel.events import EventParser
 from thumbwheel.process.locks import only_one
 from thumbwheel.process.web import BackgroundServer
 from thumbwheel_connectors.http.app import make_app
@@ -24,6 +25,7 @@ class HttpReceiver:
         host: The address to listen on.
         port: The port; 0 takes a free one.
         gatekeeper: Who may send.
+        parser: Reads the log.
         max_body_bytes: The largest body.
         rate_limit: Events of one sender in a time, in the notation of `limits`.
         body_seconds: How long a body may take to come in.
@@ -43,6 +45,7 @@ class HttpReceiver:
         port: int,
         gatekeeper: Gatekeeper,
         *,
+        parser: EventParser,
         max_body_bytes: int,
         rate_limit: str,
         body_seconds: float = _BODY_SECONDS,
@@ -66,6 +69,7 @@ class HttpReceiver:
             app = make_app(
                 gatekeeper,
                 log,
+                parser=parser,
                 max_body_bytes=max_body_bytes,
                 rate_limit=rate_limit,
                 body_seconds=body_seconds,

@@ -22,12 +22,13 @@ from thumbwheel.events.identity import (
     normal_completion,
     text_identity,
 )
-from thumbwheel.events.parser import EventParser, Malformed, ParsedBatch
+from thumbwheel.events.parser import RECEIVED_AS, EventParser, Malformed, ParsedBatch
 from thumbwheel.events.rows import IDENTIFIED
 from thumbwheel.events.wire import MalformedRecordError, invalid_field
 
 __all__ = [
     "IDENTIFIED",
+    "RECEIVED_AS",
     "EventParser",
     "Malformed",
     "MalformedRecordError",

@@ -20,7 +20,7 @@ from thumbwheel.events.wire import MalformedRecordError, validate
 from thumbwheel.events.withdrawal import taken_back
 from thumbwheel.types.fates import Fault
 
-__all__ = ["EventParser", "Malformed", "ParsedBatch"]
+__all__ = ["RECEIVED_AS", "EventParser", "Malformed", "ParsedBatch"]
 
 # In memory, hostile JSON takes up to eighty times the room it has on the wire.
 _MAX_RECORD_BYTES = 8 << 20
@@ -32,6 +32,9 @@ _NOTE = re.compile(rb" <((?:cut: |it is |it has )[^<>\n]{1,200})>\Z")
 _NOTE_BYTES = 256
 # Python's and pandas' JSON has words for numbers that JSON has not.
 _NOT_FINITE = re.compile(rb"[:\[,]\s*-?(?:NaN|Infinity)\b")
+
+RECEIVED_AS = "thumbwheel_event_id"
+"""The key under which a receiver notes the id of a record's event, for mappings that find none."""
 
 _TIMES = ("occurred_at", "updated_at")
 
@@ -82,6 +85,11 @@ class EventParser:
     def __init__(self, mapping: _Mapping | None = None, rules: ReadingRules | None = None) -> None:
         self._mapping, self._rules = mapping, rules or ReadingRules()
         self._gives_many = getattr(mapping, "gives_many", None)
+
+    @property
+    def reads_own_format(self) -> bool:
+        """Whether records are in Thumbwheel's event format."""
+        return self._mapping is None
 
     @property
     def thread(self) -> Key | None:
@@ -182,7 +190,12 @@ class EventParser:
             rows.append(self._row(self._as_it_stands(event, record), raw, tally))
 
     def _as_it_stands(self, event: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
-        """Return an event, or what takes it back where its record was deleted."""
+        """Return an event, or what takes it back where its record was deleted.
+
+        Where its mapping finds no id of the event, it has the one that its receiver gave it.
+        """
+        if self._mapping is not None and event.get("event_id") is None and RECEIVED_AS in record:
+            event = {**event, "event_id": record[RECEIVED_AS]}
         return taken_back(event) if self._rules.withdraws(record) else event
 
     def _read_parts(self, record: Any, raw: bytes, rows: list[Row], tally: "_Tally") -> None:

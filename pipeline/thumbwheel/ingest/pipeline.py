@@ -120,8 +120,8 @@ class SourcePipeline:
         parsing: Parsing,
     ) -> None:
         self.name, self._namespace = source.name, source.id_namespace
-        self._parser = parser_for(source, base_dir)
-        self.connector = connector_for(source, base_dir, self._parser)
+        self.parser = parser_for(source, base_dir)
+        self.connector = connector_for(source, base_dir, self.parser)
         self._batch_size = source.batch_size
         self._store, self._plugins, self._parsing = store, plugins, parsing
 
@@ -174,7 +174,7 @@ class SourcePipeline:
             try:
                 while keep_on() and (batch := log.poll(self._batch_size)) is not None:
                     begun = time.monotonic()
-                    parsing = self._parsing.submit(self._parser, [r.raw for r in batch.records])
+                    parsing = self._parsing.submit(self.parser, [r.raw for r in batch.records])
                     flight.append((batch, begun, commits.submit(batch, parsing)))
                     while flight and (len(flight) > _BATCHES_IN_FLIGHT or flight[0][2].done()):
                         land()

@@ -65,7 +65,7 @@ class SourceThread:
             SourceError: It cannot listen as configured.
         """
         if isinstance(self._pipeline.connector, ReceivingConnector):
-            self._receiver = self._pipeline.connector.listen()
+            self._receiver = self._pipeline.connector.listen(self._pipeline.parser)
             _log.info("receiving", source=self.name, url=self._receiver.url)
         self._thread.start()
 

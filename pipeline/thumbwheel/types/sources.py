@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 __all__ = [
     "Batch",
@@ -103,8 +103,12 @@ class ReceivingConnector(Connector, Protocol):
     `open` reads that log, whether or not anybody receives.
     """
 
-    def listen(self) -> Receiver:
+    def listen(self, parser: Any = None) -> Receiver:
         """Begin to receive; called once, by the process that reads the source continuously.
+
+        Args:
+            parser: The `events.EventParser` that reads the log: what it cannot read is refused.
+                None for records in Thumbwheel's event format.
 
         Raises:
             SourceError: It cannot listen as configured.

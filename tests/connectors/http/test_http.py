@@ -102,7 +102,6 @@ MALFORMED = {
     "NaN": (b'{"generation_id": "g", "score": NaN}', 400),
     "million digits": (b'{"generation_id": "g", "score": ' + b"9" * 1_000_000 + b"}", 400),
     "infinite": (b'{"generation_id": "g", "score": 1e400}', 422),
-    "infinite metadata": (b'{"generation_id": "g", "score": 1, "metadata": {"n": 1e400}}', 422),
     "out of range": (b'{"generation_id": "g", "score": 7}', 422),
     "a text": (b'"text"', 422),
     "null": (b"null", 422),
@@ -135,7 +134,7 @@ def test_one_broken_event_refuses_its_batch(receive):
     response = post(url + FEEDBACK, batch)
     assert response.status_code == 422
     assert "event 3 (counted from 0) is not valid: `score`: " in response.json()["error"]
-    assert 0 < response.json()["error"].count("x" * 10) < 7
+    assert "xx" not in response.json()["error"]
     assert events(connector) == []
 
 
