@@ -23,16 +23,31 @@ cycle_commands = typer.Typer()
 def init(
     path: Annotated[Path, typer.Argument(help="Where to write it.")] = DEFAULT_CONFIG,
     force: Annotated[bool, typer.Option(help="Replace a file that is there.")] = False,
+    sample: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="Look at this file of feedback, and propose how to read it.", exists=True
+        ),
+    ] = None,
 ) -> None:
     """Write a commented configuration to start from."""
-    from thumbwheel.cli.templates.config import TEMPLATE
+    from thumbwheel.cli.templates.config import template
 
     if path.exists() and not force:
         raise InputError(f"{path} is there already; give another path, or --force to replace it")
+    console = make_console()
+    if sample is None:
+        text = template()
+    else:
+        from thumbwheel.cli.propose import propose
+
+        text = template(propose(sample, path.parent, console))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(TEMPLATE, encoding="utf-8")
-    make_console().print(
-        f"Wrote {path}. Say in it where your feedback and your model are, then\n"
+    path.write_text(text, encoding="utf-8")
+    what = "where your feedback and your model are" if sample is None else "where your model is"
+    console.print(
+        f"Wrote {path}. Say in it {what}, then\n"
+        f"  thumbwheel ingest -c {path} --dry-run    to see how it is read\n"
         f"  thumbwheel ingest -c {path}    to read the feedback\n"
         f"  thumbwheel pairs -c {path}     to see the pairs it makes\n"
         f"  thumbwheel cycle -c {path}     to train, evaluate and decide"

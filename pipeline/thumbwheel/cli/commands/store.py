@@ -1,13 +1,16 @@
 """The commands around the store: fill it, hold it, ask it, mend it."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from thumbwheel.cli.current import stored
 from thumbwheel.cli.options import DEFAULT_CONFIG, ConfigOption, load_config, make_console
 from thumbwheel.errors import ConfigError, InputError, UnavailableError
+
+if TYPE_CHECKING:
+    from thumbwheel.config import Config
 
 __all__ = ["store_commands"]
 
@@ -25,8 +28,17 @@ SourceOption = Annotated[str | None, typer.Option("--source", help="Only of this
 
 
 @store_commands.command(rich_help_panel=PANEL)
-def ingest(config: ConfigOption = DEFAULT_CONFIG) -> None:
+def ingest(
+    config: ConfigOption = DEFAULT_CONFIG,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Show how each source's first records would be read."),
+    ] = False,
+) -> None:
     """Read every source until it is caught up."""
+    if dry_run:
+        _show_sources(load_config(config))
+        return
     from thumbwheel.cli.show.progress import StageDisplay
     from thumbwheel.cli.show.store import print_counted, print_warnings
     from thumbwheel.ingest import ingest_all
@@ -52,6 +64,22 @@ def ingest(config: ConfigOption = DEFAULT_CONFIG) -> None:
             store.standing(settings.vote_policy)  # so that `status` has it at hand
     print_counted(console, notes)
     print_warnings(console, warnings)
+
+
+def _show_sources(settings: "Config") -> None:
+    """Print what the first records of every source would become; nothing is stored."""
+    from thumbwheel.cli.show.preview import print_preview
+    from thumbwheel.errors import ThumbwheelError
+    from thumbwheel.ingest.preview import preview
+
+    failures: list[ThumbwheelError] = []
+    for source in settings.sources:
+        try:
+            print_preview(make_console(), preview(source, settings.base_dir))
+        except ThumbwheelError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 @store_commands.command(rich_help_panel=PANEL)

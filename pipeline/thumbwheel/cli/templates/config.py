@@ -1,20 +1,8 @@
 """The configuration that `thumbwheel init` writes: commented, and complete enough to run."""
 
-__all__ = ["TEMPLATE"]
+__all__ = ["TEMPLATE", "template"]
 
-TEMPLATE = """\
-# Thumbwheel: from users' thumbs to a better model. `thumbwheel cycle` turns the wheel once.
-# Paths are relative to this file. Secrets never stand here: options that need one name an
-# environment variable.
-
-project = "my-assistant"        # the registered model's name in MLflow
-home = ".thumbwheel"            # the store, cycles, and MLflow's files
-
-[model]
-path = "models/base"            # a local Hugging Face directory with safetensors
-
-# --- where feedback comes from ------------------------------------------------------------------
-
+_SOURCE = """\
 [[sources]]
 name = "export"                 # a source's identity: its cursor is kept under this name
 connector = "file"              # `thumbwheel plugins` lists the connectors and their options
@@ -37,8 +25,24 @@ anonymous = ["", "anon"]        # rater ids that stand for "unknown"
 # comparison_id = "comparison"  # ties the votes of one side-by-side choice
 # occurred_at = "timestamp"     # ISO 8601 or seconds since 1970
 # turns = { "Human:" = "user", "Assistant:" = "assistant" }   # a chat kept as one string
+"""
 
-# Exports of other tools have mappings of their own: langfuse, open_webui, openai_chat, tensorzero.
+_WHOLE = """\
+# Thumbwheel: from users' thumbs to a better model. `thumbwheel cycle` turns the wheel once.
+# Paths are relative to this file. Secrets never stand here: options that need one name an
+# environment variable.
+
+project = "my-assistant"        # the registered model's name in MLflow
+home = ".thumbwheel"            # the store, cycles, and MLflow's files
+
+[model]
+path = "models/base"            # a local Hugging Face directory with safetensors
+
+# --- where feedback comes from ------------------------------------------------------------------
+
+@SOURCE@
+
+# Exports of other tools have mappings of their own: see docs/mappings.md.
 # [[sources]]
 # name = "web-ui"
 # connector = "file"
@@ -154,3 +158,12 @@ false_promotions = 0.05         # share of years in which one that is no better 
 [mlflow]
 # tracking_uri = "http://127.0.0.1:5000"   # default: a sqlite file in `home`
 """
+
+
+def template(source: str = _SOURCE) -> str:
+    """Return a whole configuration around the TOML of a source."""
+    return _WHOLE.replace("@SOURCE@\n", source)
+
+
+TEMPLATE = template()
+"""The configuration with an example of a source."""
