@@ -18,6 +18,13 @@ def sides(table):
     )
 
 
+def propose(plugin, table, comparisons=None):
+    """Have a rule make pairs where nobody compared anything, unless somebody did."""
+    if isinstance(plugin, BestWorst):
+        return plugin.make_pairs(table)
+    return plugin.make_pairs(table, comparisons or COMPARISONS.empty_table())
+
+
 def test_best_worst_takes_the_extremes(rated):
     """The best-rated answer is paired with the worst-rated, one pair a prompt."""
     table = rated(
@@ -35,21 +42,32 @@ def test_more_votes_outweigh_a_lone_one(rated):
 @pytest.mark.parametrize("plugin", [BestWorst(min_confidence=0.5), AllPairs(min_confidence=0.5)])
 def test_ties_are_never_paired(plugin, rated):
     """Equal votes say nothing about which is better, even at the lowest confidence."""
-    assert len(plugin.make_pairs(rated(("p", "a", 2, 1), ("p", "b", 2, 1)))) == 0
+    assert len(propose(plugin, rated(("p", "a", 2, 1), ("p", "b", 2, 1)))) == 0
 
 
 @pytest.mark.parametrize("plugin", [BestWorst(), AllPairs()])
 def test_weak_evidence_is_left_out(plugin, rated):
     """2:1 against 1:2 is below 0.8; 1:0 against 0:1 is above it."""
-    assert len(plugin.make_pairs(rated(("p", "a", 2, 1), ("p", "b", 1, 2)))) == 0
-    assert len(plugin.make_pairs(rated(("p", "a", 1, 0), ("p", "b", 0, 1)))) == 1
+    assert len(propose(plugin, rated(("p", "a", 2, 1), ("p", "b", 1, 2)))) == 0
+    assert len(propose(plugin, rated(("p", "a", 1, 0), ("p", "b", 0, 1)))) == 1
 
 
 def test_all_pairs_takes_every_contrast(rated):
     """Every better answer is paired with every worse one that the votes are sure about."""
     table = rated(("p", "a", 5, 0), ("p", "b", 1, 0), ("p", "c", 0, 1), ("p", "d", 0, 5))
-    proposed = sides(AllPairs().make_pairs(table))
+    proposed = sides(propose(AllPairs(), table))
     assert proposed == [("p-a", "p-c"), ("p-a", "p-d"), ("p-b", "p-c"), ("p-b", "p-d")]
+
+
+def test_what_was_judged_side_by_side_is_paired_as_judged(rated):
+    """Such answers meet no others, unless the option says so; a correction leaves votes alone."""
+    table = rated(("p", "a", 2, 0), ("p", "b", 0, 2), ("p", "c", 1, 0), ("p", "d", 0, 1))
+    judged = {"prompt_id": "p", "chosen_id": "p-c", "rejected_id": "p-d", "n_for": 1.0}
+    rows = [judged | {"n_against": 0.0, "origin": "comparison"}]
+    rows.append(rows[0] | {"chosen_id": "p-a", "rejected_id": "p-b", "origin": "correction"})
+    comparisons = pa.Table.from_pylist(rows, schema=COMPARISONS)
+    assert sides(propose(AllPairs(), table, comparisons)) == [("p-a", "p-b"), ("p-c", "p-d")]
+    assert len(propose(AllPairs(judged_only=False), table, comparisons)) == 4
 
 
 @pytest.mark.parametrize("plugin", [BestWorst, AllPairs])
@@ -60,7 +78,7 @@ def test_model_versions_may_be_kept_apart(plugin, rated):
     )
     versions = pa.array(["1", "1", "2", "2", None], pa.string())
     table = table.set_column(table.column_names.index("model_version"), "model_version", versions)
-    assert sides(plugin(same_model_version=True).make_pairs(table)) == [
+    assert sides(propose(plugin(same_model_version=True), table)) == [
         ("p-a", "p-b"),
         ("p-c", "p-d"),
     ]
@@ -69,13 +87,13 @@ def test_model_versions_may_be_kept_apart(plugin, rated):
 @pytest.mark.parametrize("plugin", [BestWorst(min_confidence=0.5), AllPairs(min_confidence=0.5)])
 def test_texts_without_votes_are_left_to_comparisons(plugin, rated):
     """No votes at all are no evidence, however bad the others are."""
-    assert len(plugin.make_pairs(rated(("p", "a", 0, 0), ("p", "b", 0, 9)))) == 0
+    assert len(propose(plugin, rated(("p", "a", 0, 0), ("p", "b", 0, 9)))) == 0
 
 
 def test_one_prompt_with_very_many_answers_stays_cheap(rated):
     """Of ten thousand answers to one prompt, the 16 best meet the 16 worst."""
     table = rated(*(("p", f"{i:05}", 1 + i % 7, 1 + i % 5) for i in range(10_000)))
-    assert len(AllPairs(min_confidence=0.5).make_pairs(table)) == 16 * 16
+    assert len(propose(AllPairs(min_confidence=0.5), table)) == 16 * 16
 
 
 def compared(*rows):
@@ -115,10 +133,10 @@ counts = st.tuples(st.sampled_from("pqr"), st.integers(0, 4), st.integers(0, 4))
 def test_laws(plugin, rated, rows, random):
     """Row order does not matter; the chosen side has the better votes; nothing is invented."""
     table = rated(*((p, f"c{i}", up, down) for i, (p, up, down) in enumerate(rows)))
-    proposed = plugin.make_pairs(table)
+    proposed = propose(plugin, table)
     order = list(range(len(table)))
     random.shuffle(order)
-    shuffled = plugin.make_pairs(table.take(np.array(order, dtype=int)))
+    shuffled = propose(plugin, table.take(np.array(order, dtype=int)))
     assert sides(shuffled) == sides(proposed)
     by_id = {row["completion_id"]: row for row in table.to_pylist()}
     for pair in proposed.to_pylist():

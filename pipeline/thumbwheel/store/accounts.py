@@ -104,8 +104,9 @@ WITH counted AS (
     ) GROUP BY arrival
 ),
 numbered AS (
-    SELECT events.*, coalesce(r, -1 - arrival) AS r
+    SELECT events.*, coalesce(numbered_raters.r, unnamed_comparers.r, -1 - arrival) AS r
     FROM scoped_events AS events LEFT JOIN numbered_raters USING (namespace, rater_id)
+         LEFT JOIN unnamed_comparers USING (namespace, comparison_id)
 ),
 spoken AS (
     SELECT events.*,

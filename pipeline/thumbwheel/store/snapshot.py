@@ -90,7 +90,8 @@ namesakes AS (
     SELECT rater_id FROM numbered_raters GROUP BY rater_id HAVING count(*) > 1
 )
 SELECT identity(c) AS completion_id,
-       CASE WHEN rater_id IS NULL THEN 'event:' || event_id
+       CASE WHEN rater_id IS NULL AND scoped_events.comparison_id IS NULL THEN 'event:' || event_id
+            WHEN rater_id IS NULL THEN 'comparison:' || scoped_events.comparison_id
             WHEN rater_id IN (FROM namesakes) THEN 'rater@' || namespace || ':' || rater_id
             ELSE 'rater:' || rater_id END AS rater, event_id,
        about.score, weight, about.comparison_id, about.occurred_at

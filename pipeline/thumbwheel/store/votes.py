@@ -28,10 +28,10 @@ SCORE_ONE = 1_000_000_000
 """A thumb up: scores are in billionths, for the same reason."""
 
 # Texts are named by their identities, as numbers of 128 bits (`p` a prompt, `c` a completion),
-# raters by a number `r` (below zero without a rater's id: each such vote is its own rater), and
-# events by `arrival`: joins and groups of strings would be most of the work. Hardly any key occurs
-# twice, so that rows are grouped by a hash of the key, and only those that share one are looked at
-# as they are.
+# raters by a number `r` (below zero without a rater's id: each such vote is its own rater, and those
+# of one comparison are one), and events by `arrival`: joins and groups of strings would be most of
+# the work. Hardly any key occurs twice, so that rows are grouped by a hash of the key, and only
+# those that share one are looked at as they are.
 
 # `arrival` leads to the event whose texts stand for a completion: prompts of one identity may
 # differ in outer whitespace and in how their letters are composed.
@@ -50,17 +50,22 @@ _LATEST = """
 CREATE TEMP TABLE numbered_raters AS
 SELECT namespace, rater_id, row_number() OVER () AS r
 FROM (SELECT DISTINCT namespace, rater_id FROM scoped_events WHERE rater_id IS NOT NULL);
+CREATE TEMP TABLE unnamed_comparers AS
+SELECT namespace, comparison_id, -1 - min(arrival) AS r FROM scoped_events
+WHERE is_vote AND rater_id IS NULL AND comparison_id IS NOT NULL GROUP BY ALL;
 CREATE TEMP TABLE said AS
 SELECT * EXCLUDE (generation_id), hash(if(c IS NULL, hash(generation_id), hash(c)), r) AS key
 FROM (
     SELECT events.arrival, generation_id,
            coalesce(events.completion_id::UUID, turned.c, answers.c) AS c,
-           coalesce(r, -1 - events.arrival) AS r, score,
+           coalesce(numbered_raters.r, unnamed_comparers.r, -1 - events.arrival) AS r, score,
            coalesce(updated_at, occurred_at) AS occurred_at,
            comparison_id, coalesce(origin, 'users') AS origin
     FROM scoped_events AS events ANTI JOIN replaced USING (arrival)
          LEFT JOIN turned USING (arrival) LEFT JOIN answers USING (namespace, generation_id)
-         LEFT JOIN numbered_raters USING (namespace, rater_id) LEFT JOIN origins USING (source)
+         LEFT JOIN numbered_raters USING (namespace, rater_id)
+         LEFT JOIN unnamed_comparers USING (namespace, comparison_id)
+         LEFT JOIN origins USING (source)
     WHERE events.is_vote
 );
 CREATE TEMP TABLE said_again AS SELECT key FROM said GROUP BY key HAVING count(*) > 1;
@@ -266,7 +271,8 @@ class WeighedVotes:
     - Those of `told.find_texts`: what each id names, and what an event speaks about.
     - `texts` (c, p, model_version, arrival, written): every completion; `written` is the text of a
       correction that nobody answered, and `arrival` leads to its prompt then.
-    - `numbered_raters` (namespace, rater_id, r).
+    - `numbered_raters` (namespace, rater_id, r), and `unnamed_comparers` (namespace, comparison_id,
+      r) of votes without a rater.
     - `quarantined` (r): the raters whose votes are left out.
     - `latest_again` (generation_id, r, comparison_id, c, arrival, ...): the latest word of raters
       who have several votes on a text; `said_again` (key) tells which of the votes are such.

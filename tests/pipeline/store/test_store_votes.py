@@ -40,6 +40,16 @@ def comparisons(snapshot):
     }  # fmt: skip
 
 
+def test_votes_of_a_comparison_without_a_rater_are_of_one(store, tmp_path):
+    """Who chose is not known, but it was somebody: the judgement counts, and each counts once."""
+    append(
+        store, *answers("x", "y"), *judged(None, "one", x=1, y=-1), *judged(None, "two", x=1, y=-1)
+    )
+    snapshot = take_snapshot(store, tmp_path / "s")
+    assert comparisons(snapshot) == {("x", "y"): (2, 0, "comparison")}
+    assert {vote["rater"] for vote in votes(snapshot)} == {"comparison:one", "comparison:two"}
+
+
 def votes(snapshot):
     return pq.read_table(snapshot.path / VOTES_FILE).to_pylist()
 
