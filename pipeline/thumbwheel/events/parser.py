@@ -189,12 +189,14 @@ class EventParser:
         else:
             rows.append(self._row(self._as_it_stands(event, record), raw, tally))
 
-    def _as_it_stands(self, event: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
+    def _as_it_stands(self, event: Any, record: dict[str, Any]) -> Any:
         """Return an event, or what takes it back where its record was deleted.
 
         Where its mapping finds no id of the event, it has the one that its receiver gave it.
         """
-        if self._mapping is not None and event.get("event_id") is None and RECEIVED_AS in record:
+        if not isinstance(event, dict):
+            return event  # a stranger's mapping made it; what it is is said by validation
+        if RECEIVED_AS in record and self._mapping is not None and event.get("event_id") is None:
             event = {**event, "event_id": record[RECEIVED_AS]}
         return taken_back(event) if self._rules.withdraws(record) else event
 

@@ -42,7 +42,9 @@ def shown_rating(value: object) -> str:
 
 
 def shown_time(value: object) -> str:
-    """Return what to call a value that is no time: of text, the shape, as 99/99/9999 99:99."""
+    """Return what to call a value that is no time by its shape, as 99/99/9999 99:99."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and len(repr(value)) <= 20:
+        return f"a number like {_DIGIT.sub('9', repr(value))}"
     if not isinstance(value, str) or not value.strip() or len(value) > _LONGEST_TIME:
         return shown(value)
     return f"a text like {_LETTER.sub('a', _DIGIT.sub('9', value))!r}"

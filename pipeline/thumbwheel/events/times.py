@@ -58,6 +58,10 @@ def read_moment(value: object) -> datetime | None:
 
     Where no zone is named it is UTC. Anything finer than a microsecond is cut off.
     """
+    kind = type(value)
+    if (kind is int or kind is float) and _FIRST_SECOND <= value < _LAST_SECOND:  # type: ignore[operator]
+        # Nearly all numbers are these, and every event has one.
+        return datetime.fromtimestamp(value, UTC)  # type: ignore[arg-type]
     if isinstance(value, str):
         moment = _from_text(value)
     elif isinstance(value, Mapping):
@@ -172,7 +176,7 @@ def _counted(number: float, unit: TimeUnit) -> datetime | None:
     try:
         if unit == "days":
             return _SPREADSHEET + timedelta(days=number)
-        if isinstance(number, int):
+        if isinstance(number, int) and unit != "ms":
             # A number of nanoseconds is more than a float can tell apart.
             return _EPOCH + timedelta(microseconds=number * 10**6 // _PER_SECOND[unit])
         return datetime.fromtimestamp(number / _PER_SECOND[unit], UTC)
