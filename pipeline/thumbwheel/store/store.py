@@ -369,6 +369,7 @@ class Store:
                 moved = sources.adopt_namespace(connection, source, namespace)
             if moved:
                 self._recalled_epoch = 0
+                forget_standing(self._database.path)
 
     def expire_parked(self, before: datetime) -> int:
         """Delete votes received before a time that still wait for their answer; return how many.

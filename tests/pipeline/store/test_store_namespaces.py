@@ -79,11 +79,13 @@ def test_sources_are_joined_by_configuration(tmp_path):
         append(store, APP[0], source="answers")
         append(store, APP[1], source="votes")
         assert store.vote_counts().parked == 1
+        assert store.standing(VotePolicy()).counts.parked == 1
         assert kinds(store) == [(IdConflict.ELSEWHERE, "votes", "answers")]
         for name in ("answers", "votes"):
             store.adopt_namespace(name, SourceConfig(name=name, connector="x", ids="shared")
                                   .id_namespace)  # fmt: skip
         assert store.vote_counts().parked == 0
+        assert store.standing(VotePolicy()).counts.parked == 0
         assert kinds(store) == []
         again = store.append(
             "votes", table(APP), [], cursor="2", received=2, now=NOW, namespace="*"
