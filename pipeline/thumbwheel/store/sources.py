@@ -5,6 +5,7 @@ parked: votes whose answer has not come.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 import pyarrow as pa
@@ -41,6 +42,11 @@ FROM sources LEFT JOIN (
 ) USING (source)
 ORDER BY source
 """  # noqa: S608 - no user text: the query is put together from the constant above
+
+_UNPARKED = """
+SELECT source, received, stored, duplicates, dead_letters, dropped, 0, expired, forgotten
+FROM sources ORDER BY source
+"""
 
 _COUNTED = ("source", "received", "stored", "duplicates", "dead_letters", "dropped", "forgotten")
 
@@ -109,9 +115,21 @@ def adopt_namespace(connection: Connection, source: str, namespace: str) -> bool
     return bool(n_moved)
 
 
-def balance(connection: Connection) -> list[SourceCounts]:
-    """Return what became of the records of every source."""
-    return [SourceCounts(*row) for row in connection.execute(_BALANCE).fetchall()]
+def balance(connection: Connection, parked: Mapping[str, int] | None = None) -> list[SourceCounts]:
+    """Return what became of the records of every source.
+
+    Args:
+        connection: In a transaction.
+        parked: How many of each source's are parked, where that is known.
+    """
+    if parked is None:
+        return [SourceCounts(*row) for row in connection.execute(_BALANCE).fetchall()]
+    counted = [SourceCounts(*row) for row in connection.execute(_UNPARKED).fetchall()]
+    return [
+        replace(counts, stored=counts.stored - n, parked=n)
+        for counts in counted
+        for n in [parked.get(counts.source, 0)]
+    ]
 
 
 def add_batch(connection: Connection, counts: SourceCounts, cursor: str, namespace: str) -> None:

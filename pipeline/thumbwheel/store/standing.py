@@ -1,7 +1,7 @@
 """The votes that count, kept from one counting to the next: counting takes a look at every vote."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,11 +15,12 @@ from thumbwheel.errors import DiskFullError
 from thumbwheel.process.durable import write_bytes
 from thumbwheel.store.conflicts import conflicting_ids
 from thumbwheel.store.database import Connection
+from thumbwheel.store.sources import balance
 from thumbwheel.store.values import ConflictingIds, Quarantined, VoteSides
 from thumbwheel.store.votes import WeighedVotes
 from thumbwheel.types import VoteCounts
 
-__all__ = ["Standing", "forget_standing", "standing", "vote_sides"]
+__all__ = ["Standing", "forget_standing", "parked_as_counted", "standing", "vote_sides"]
 
 # A counting is good for so many times as long as it took, so that looks cost a small share of the
 # time; one that takes no time is made anew.
@@ -47,17 +48,30 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class _State:
+    """What all that is counted follows from: events are only added and removed."""
+
+    n_events: int
+    last: int
+    namespaces: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Kept:
     standing: Standing
     policy: str
-    n_events: int
-    last: int
+    state: "_State"
+    parked: Mapping[str, int]
     seconds: float
 
 
 _KEPT = TypeAdapter(_Kept)
 
-_STATE = "SELECT count(*), coalesce(max(arrival), 0) FROM events"
+_STATE = """
+SELECT (SELECT count(*) FROM events), (SELECT coalesce(max(arrival), 0) FROM events),
+       (SELECT coalesce(string_agg(concat_ws(' ', source, namespace), ',' ORDER BY source), '')
+        FROM sources)
+"""
 
 
 def standing(connection: Connection, policy: VotePolicy, beside: Path) -> Standing:
@@ -69,22 +83,33 @@ def standing(connection: Connection, policy: VotePolicy, beside: Path) -> Standi
         beside: The store's file; the last counting is kept beside it.
     """
     path, text = _path(beside), policy.model_dump_json()
-    ((n_events, last),) = connection.execute(_STATE).fetchall()
-    kept = _read(path)
+    state, kept = _state(connection), _read(path)
     if kept is not None and kept.policy == text:
         age = (datetime.now(UTC) - kept.standing.counted_at).total_seconds()
-        is_same = (kept.n_events, kept.last) == (n_events, last)
-        is_costly = kept.seconds > _NO_SECONDS and kept.n_events <= n_events
-        if is_same or (is_costly and 0 <= age < _GOOD_FOR * kept.seconds):
-            return replace(kept.standing, n_since=n_events - kept.n_events)
+        n_since = state.n_events - kept.state.n_events
+        is_costly = kept.seconds > _NO_SECONDS and n_since >= 0
+        if kept.state == state or (is_costly and 0 <= age < _GOOD_FOR * kept.seconds):
+            return replace(kept.standing, n_since=n_since)
     started = time.monotonic()
+    parked = {counts.source: counts.parked for counts in balance(connection)}
     conflicts = conflicting_ids(connection)
     weighed = WeighedVotes(connection, policy)
     found = Standing(weighed.counts(), weighed.quarantined, conflicts, datetime.now(UTC))
-    made = _Kept(found, text, n_events, last, time.monotonic() - started)
+    made = _Kept(found, text, state, parked, time.monotonic() - started)
     with suppress(OSError, DiskFullError):
         write_bytes(path, to_json(made), private=True)
     return found
+
+
+def parked_as_counted(connection: Connection, beside: Path) -> Mapping[str, int] | None:
+    """Return how many of each source's records are parked, if nothing has come since that count."""
+    kept = _read(_path(beside))
+    return kept.parked if kept is not None and kept.state == _state(connection) else None
+
+
+def _state(connection: Connection) -> _State:
+    ((n_events, last, namespaces),) = connection.execute(_STATE).fetchall()
+    return _State(n_events, last, namespaces)
 
 
 _SIDES = """

@@ -22,7 +22,13 @@ from thumbwheel.store.production import ProductionPrompt
 from thumbwheel.store.query import borrowed_process
 from thumbwheel.store.seen import Digests, SeenEvents, digests_of
 from thumbwheel.store.snapshot import write_snapshot
-from thumbwheel.store.standing import Standing, forget_standing, standing, vote_sides
+from thumbwheel.store.standing import (
+    Standing,
+    forget_standing,
+    parked_as_counted,
+    standing,
+    vote_sides,
+)
 from thumbwheel.store.values import (
     ConflictingIds,
     DeadLetter,
@@ -110,7 +116,8 @@ class Store:
     def source_counts(self) -> list[SourceCounts]:
         """Return the balance of every source read so far."""
         with self._database.reading() as connection:
-            return sources.balance(connection)
+            parked = parked_as_counted(connection, self._database.path)
+            return sources.balance(connection, parked)
 
     def source_states(self) -> list[SourceState]:
         """Return how every source that is being read fares: none is, by the file alone."""
