@@ -330,7 +330,7 @@ class KeyMapping(RatingOptions):
         event = {name: path.find(part, record) for name, path in self._paths.items()}
         event |= self._vote_in(part, record)
         rater = event.get("rater_id")
-        if self._is_anonymous(rater):
+        if rater is not None and self._is_anonymous(rater):
             event["rater_id"] = None
         if isinstance(event.get("completion"), list):
             event["completion"] = text_of(event["completion"])

@@ -203,8 +203,8 @@ class EventParser:
     def _read_parts(self, record: Any, raw: bytes, rows: list[Row], tally: "_Tally") -> None:
         """Add the rows of a record that gives several events; raise the first fault behind them.
 
-        An event without an id is named by its own content, so that a conversation that has grown
-        tells nothing twice.
+        An event without an id is named by what it says and whose it is, so that a conversation
+        that has grown tells nothing twice.
         """
         if not isinstance(record, dict | list):
             raise MalformedRecordError("the record is not a JSON object")
@@ -218,8 +218,13 @@ class EventParser:
                 elif isinstance(outcome, MalformedRecordError):
                     fault = fault or outcome
                 else:
+                    whose = outcome.pop("whose", None)
                     content = pydantic_core.to_json(outcome)
-                    name = content + b"#%d" % told[content] if told[content] else content
+                    name = b"%d %b %b" % (
+                        told[content],
+                        content,
+                        raw if whose is None else whose.encode("utf-8", "surrogatepass"),
+                    )
                     told[content] += 1
                     try:
                         rows.append(self._row(outcome, name, tally))

@@ -1,5 +1,6 @@
 """One record, many events: the elements of a list, the messages of a conversation, a comparison."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pydantic_core
 
+from thumbwheel.events.chat import to_json
 from thumbwheel.events.comparisons import compared
 from thumbwheel.events.messages import as_messages, role_of, text_of
 from thumbwheel.events.paths import KeyPath
@@ -29,6 +31,9 @@ class LeftOut(NamedTuple):
     why: str | None = None
 
 
+# How tools call what names a record: `id`, `conversation_id`, `conversationId`, `uuid`.
+_ID = re.compile(r"(?:^|_|u)id$|Id$", re.ASCII)
+
 Outcome = dict[str, Any] | LeftOut | MalformedRecordError
 """What becomes of a part of a record."""
 
@@ -36,7 +41,28 @@ _Part = tuple[Mapping[str, Any], object]
 
 
 def outcomes(mapping: "KeyMapping", record: object, rules: ReadingRules) -> Iterator[Outcome]:
-    """Yield what becomes of each part of a record; see `KeyMapping.events`."""
+    """Yield what becomes of each part of a record; see `KeyMapping.events`.
+
+    An event of a part has `whose`: what names it together with what it says. A conversation that
+    has grown has the same name as before, and another one has not, though it says the same.
+    """
+    whose = _whose(mapping, record)
+    for outcome in _outcomes(mapping, record, rules):
+        yield outcome | {"whose": whose} if whose and isinstance(outcome, dict) else outcome
+
+
+def _whose(mapping: "KeyMapping", record: object) -> str | None:
+    """Return the ids of the whole record, else what else it says at its top."""
+    if isinstance(record, list):
+        return _key(mapping.thread, record[0], record[0]) if record else None
+    if mapping.each is None or not isinstance(record, Mapping):
+        return None
+    said = {key: value for key, value in record.items() if isinstance(value, str | int | float)}
+    ids = {key: value for key, value in said.items() if _ID.search(key)}
+    return to_json(ids or said)
+
+
+def _outcomes(mapping: "KeyMapping", record: object, rules: ReadingRules) -> Iterator[Outcome]:
     if isinstance(record, list):
         parts: list[_Part] = [(item, item) for item in record if isinstance(item, Mapping)]
     elif mapping.each is not None:
@@ -114,7 +140,7 @@ def _conversation(
             says_something = is_rated or event.get("comment") or event.get("correction")
             if turn.role != "assistant":
                 if is_rated:
-                    raise MalformedRecordError(f"a vote on a message of the {turn.role}")
+                    raise MalformedRecordError("a vote on a message that is not the assistant's")
                 continue
             n_told += 1
             if not (says_something or event.get("generation_id")):

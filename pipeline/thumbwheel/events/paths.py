@@ -24,15 +24,22 @@ class KeyPath:
     """
 
     places: tuple[tuple[bool, tuple[str, ...]], ...]
+    only: str | None = None
 
     @classmethod
     def of(cls, key: Key) -> Self:
         """Return the path that a configuration writes as `key`."""
         keys = (key,) if isinstance(key, str) else key
-        return cls(tuple((k.startswith("/"), tuple(k.removeprefix("/").split("."))) for k in keys))
+        places = tuple((k.startswith("/"), tuple(k.removeprefix("/").split("."))) for k in keys)
+        is_plain = len(keys) == 1 and "." not in keys[0] and not keys[0].startswith("/")
+        return cls(places, keys[0] if is_plain else None)
 
     def find(self, part: object, record: object) -> Any:
         """Return the value, or None where no key holds anything."""
+        if self.only is not None and type(part) is dict:
+            # Most keys are one name, and looking it up is most of what a mapping costs.
+            value = part.get(self.only)
+            return None if value == "" else value
         for is_of_record, keys in self.places:
             value = find(record if is_of_record else part, keys)
             if value is not None and value != "":

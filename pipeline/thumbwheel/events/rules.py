@@ -141,6 +141,9 @@ def _keys(values: Any) -> frozenset[tuple[bool, object]]:
     return frozenset(rating_key(value) for value in listed)
 
 
+_SPELLING = frozenset("0123456789+-.tTfF")
+
+
 def rating_key(value: object) -> tuple[bool, object]:
     """Return what values that count as the same have in common: text without case and blanks.
 
@@ -155,9 +158,12 @@ def spelt(value: object) -> object:
     """Return the truth value or the number that a text spells, as CSV has nothing but text."""
     if not isinstance(value, str):
         return value
-    text = value.strip().casefold()
-    if text in ("true", "false"):
-        return text == "true"
+    text = value.strip()
+    if text[:1] not in _SPELLING:
+        # Most texts are words, and asking Python for the number in one is slow.
+        return value
+    if (word := text.casefold()) in ("true", "false"):
+        return word == "true"
     try:
         return float(text)
     except ValueError:

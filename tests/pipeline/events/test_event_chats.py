@@ -86,7 +86,7 @@ def test_arguments_that_are_no_object_stay_text(arguments):
         ({"content": "x"}, r"`prompt\.0\.role`: Field required"),
         (
             {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image_url"}]},
-            r"`prompt\.0\.content\.1\.type`: Input should be 'text', got 'image_url'",
+            r"`prompt\.0\.content\.1\.type`: Input should be 'text', got a text",
         ),
         ({"role": "user", "content": [{"type": "text"}]}, r"content\.0\.text`: Field required"),
         (a_chat({"a": 2**64})[1], "more than 64 bits"),

@@ -115,7 +115,7 @@ def test_answers_without_a_vote() -> None:
 @pytest.mark.parametrize(
     ("chat", "reason"),
     [
-        ([turn("user", "q", v=1), turn("assistant", "a", v=1)], "a vote on a message of the user"),
+        ([turn("user", "q", v=1), turn("assistant", "a", v=1)], "a vote on a message that is not"),
         ([turn("assistant", "a", v=1)], "no message of the user comes before"),
         ([turn("user", "q"), turn("assistant", [{"type": "image"}], v=1)], "has no text"),
         (
@@ -217,9 +217,11 @@ def test_options_that_need_each_other(options: dict[str, Any]) -> None:
 
 def test_a_conversation_that_has_grown_tells_nothing_twice() -> None:
     """Its events are named by what they say; the same vote of two unknown raters is two."""
-    before = read({"m": CHAT[:2]}, **TALK)[0]
-    after = read({"m": CHAT, "more": 1}, **TALK)[0]
+    before = read({"m": CHAT[:2], "id": 7}, **TALK)[0]
+    after = read({"m": CHAT, "id": 7, "n": 4}, **TALK)[0]
     assert before[0]["event_id"] == after[0]["event_id"] != after[1]["event_id"]
+    named = [read({"m": CHAT[:2], "cId": c, "n": n}, **TALK)[0][0] for c, n in ("a1", "a2", "b2")]
+    assert named[0]["event_id"] == named[1]["event_id"] != named[2]["event_id"]
     twice, _, _ = read({"r": [1, 1]}, each="r", rating="value", generation_id="/r.0")
     assert len({event["event_id"] for event in twice}) == 2
 
