@@ -28,10 +28,10 @@ SCORE_ONE = 1_000_000_000
 """A thumb up: scores are in billionths, for the same reason."""
 
 # Texts are named by their identities, as numbers of 128 bits (`p` a prompt, `c` a completion),
-# raters by a number `r` (below zero without a rater's id: each such vote is its own rater, and those
-# of one comparison are one), and events by `arrival`: joins and groups of strings would be most of
-# the work. Hardly any key occurs twice, so that rows are grouped by a hash of the key, and only
-# those that share one are looked at as they are.
+# raters by a number `r` (below zero without a rater's id: each such vote is its own rater, those of
+# one comparison are one), and events by `arrival`: joins and groups of strings would be most of the
+# work. Hardly any key occurs twice, so that rows are grouped by a hash of the key, and only those
+# that share one are looked at as they are.
 
 # `arrival` leads to the event whose texts stand for a completion: prompts of one identity may
 # differ in outer whitespace and in how their letters are composed.
