@@ -216,7 +216,7 @@ class Budget:
         shown = [seen.report(look)]
         values, clusters = sealed.of(look)
         names = clusters.tolist()
-        differences = [SealedValues(names, names, values - 0.5, float(seen.sd[look]))]
+        differences = [SealedValues(names, names, (values - 0.5).tolist(), float(seen.sd[look]))]
         test = plan_test(shown, differences, gain=GATE.gain, level=level)
         return verdict_without_a_look(shown, test, GATE.gain) is None
 
