@@ -19,7 +19,7 @@ from thumbwheel.store.database import Connection, Database, stream
 from thumbwheel.store.forgetting import Found
 from thumbwheel.store.forgotten import Forgotten, Subject
 from thumbwheel.store.production import ProductionPrompt
-from thumbwheel.store.query import borrowed_process
+from thumbwheel.store.query import borrowed_process, remove_spilled
 from thumbwheel.store.seen import Digests, SeenEvents, digests_of
 from thumbwheel.store.snapshot import write_snapshot
 from thumbwheel.store.standing import (
@@ -78,6 +78,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._database = Database(path)
+        remove_spilled(path)
         try:
             self.forgotten = Forgotten(path.parent / "forgotten")
         except BaseException:

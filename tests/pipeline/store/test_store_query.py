@@ -11,6 +11,7 @@ from storing import append, event, numbered, read_rated, take_snapshot
 
 from thumbwheel.errors import DataError, UnavailableError
 from thumbwheel.store import Store
+from thumbwheel.store.query import process
 
 
 @pytest.fixture
@@ -184,6 +185,19 @@ def test_a_wide_result_is_never_built(store):
         ask(store, WIDE.format("repeat(md5(range::VARCHAR), 300_000)"))
     assert sum(child.memory_info().rss for child in children if child.is_running()) < 2 << 30
     assert append(store, event(event_id="later")).stored == 1
+
+
+def test_a_process_that_died_is_replaced(tmp_path):
+    """One that the system ended while it had nothing to do, and what it left, are no obstacle."""
+    left = tmp_path / ".s.duckdb.query-1"
+    left.mkdir()
+    with Store(tmp_path / "s.duckdb") as store:
+        assert not left.exists()
+        ask(store, "SELECT 1 AS one")
+        (idle,) = process._idle
+        idle._process.kill()
+        idle._process.join()
+        assert ask(store, "SELECT 1 AS one") == [{"one": 1}]
 
 
 def test_queries_see_the_moment_they_are_asked_at(tmp_path):

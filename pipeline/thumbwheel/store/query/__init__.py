@@ -5,6 +5,6 @@
 - `process`: the process as the one that holds the store sees it.
 """
 
-from thumbwheel.store.query.process import MEMORY_LIMIT, QueryProcess, borrowed_process
+from thumbwheel.store.query.process import QueryProcess, borrowed_process, remove_spilled
 
-__all__ = ["MEMORY_LIMIT", "QueryProcess", "borrowed_process"]
+__all__ = ["QueryProcess", "borrowed_process", "remove_spilled"]

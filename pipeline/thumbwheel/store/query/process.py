@@ -20,7 +20,7 @@ from thumbwheel.process.anonymous import anonymous_file, read_table
 from thumbwheel.process.spawn import spawn
 from thumbwheel.store.query.worker import Task, work
 
-__all__ = ["MEMORY_LIMIT", "QueryProcess", "borrowed_process"]
+__all__ = ["MEMORY_LIMIT", "QueryProcess", "borrowed_process", "remove_spilled"]
 
 MEMORY_LIMIT = "1GB"
 """What DuckDB may hold of one query in memory; beyond it, it spills."""
@@ -53,7 +53,7 @@ def borrowed_process(seconds: float) -> "Iterator[QueryProcess]":
             f"{_MOST_AT_ONCE} other queries are running; ask again when one has ended"
         )
     try:
-        process = _idle.pop() if _idle else QueryProcess()
+        process = _idle_one() or QueryProcess()
         try:
             yield process
         except ThumbwheelError:
@@ -67,6 +67,17 @@ def borrowed_process(seconds: float) -> "Iterator[QueryProcess]":
         _turns.release()
 
 
+def _idle_one() -> "QueryProcess | None":
+    while True:
+        try:
+            process = _idle.pop()
+        except IndexError:
+            return None
+        if process.is_usable:
+            return process
+        process.close()
+
+
 def _keep(process: "QueryProcess") -> None:
     if process.is_usable and not _idle:
         _idle.append(process)
@@ -75,14 +86,22 @@ def _keep(process: "QueryProcess") -> None:
 
 
 class QueryProcess:
-    """A process that runs one query at a time. It ends when this one does, however it does."""
+    """A process that runs one query at a time. It ends when this one does, however it does.
+
+    Raises:
+        UnavailableError: It does not start.
+    """
 
     def __init__(self) -> None:
         self._result = anonymous_file()
         self._process, self._pipe = spawn(work, DupFd(self._result))
         self._watched = psutil.Process(int(self._process.pid or 0))
-        self._seconds = 0.0
         self._stopped = False
+        try:
+            self._answer(_START_SECONDS, "start")
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def is_usable(self) -> bool:
@@ -110,7 +129,7 @@ class QueryProcess:
         )
         with suppress(OSError):  # it has ended: the answer says so
             self._pipe.send(task)
-        self._answer(time.monotonic() + _START_SECONDS)
+        self._answer(_START_SECONDS, "open the store")
 
     def result(self) -> pa.Table:
         """Return what the query gives.
@@ -120,7 +139,7 @@ class QueryProcess:
             UnavailableError: The store cannot be read, or the process was stopped.
         """
         try:
-            words = self._answer(time.monotonic() + self._seconds)
+            words = self._answer(self._seconds)
             rows = read_table(self._result, words["size"])
         finally:
             os.ftruncate(self._result, 0)
@@ -139,7 +158,9 @@ class QueryProcess:
         self._process.join()
         os.close(self._result)
 
-    def _answer(self, deadline: float) -> Any:
+    def _answer(self, seconds: float, step: str | None = None) -> Any:
+        """Wait for the next word, about a step or about the query itself."""
+        deadline = time.monotonic() + seconds
         while True:
             try:
                 if self._pipe.poll(_LOOK_SECONDS):
@@ -147,12 +168,21 @@ class QueryProcess:
                     break
             except (EOFError, OSError) as error:
                 raise self._ended() from error
-            self._look(deadline)
+            self._look()
+            if time.monotonic() > deadline:
+                self.stop()
+                if step is not None:
+                    raise UnavailableError(
+                        f"the process for queries could not {step} within {seconds:g} s; ask again"
+                    )
+                raise DataError(
+                    f"the query took longer than {seconds:g} seconds and was stopped; ask for less"
+                )
         if "error" in words:
             raise _told(words)
         return words
 
-    def _look(self, deadline: float) -> None:
+    def _look(self) -> None:
         with suppress(psutil.NoSuchProcess):  # the pipe says so as well
             if self._watched.memory_info().rss > _MOST_BYTES:
                 self.stop()
@@ -160,12 +190,6 @@ class QueryProcess:
                     f"the query took more than {_MOST_BYTES >> 20:,} MB of memory and was stopped; "
                     "ask for less"
                 )
-        if time.monotonic() > deadline:
-            self.stop()
-            raise DataError(
-                f"the query took longer than {self._seconds:g} seconds and was stopped; ask for "
-                "less"
-            )
 
     def _ended(self) -> ThumbwheelError:
         if self._stopped:
@@ -175,6 +199,12 @@ class QueryProcess:
             f"the query ended the process that ran it (exit code {self._process.exitcode}); ask "
             "for less at once"
         )
+
+
+def remove_spilled(path: Path) -> None:
+    """Remove what queries spilled beside a store's file whose holder was killed."""
+    for folder in path.parent.glob(f".{path.name}.query-*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _told(words: Any) -> ThumbwheelError:

@@ -75,12 +75,13 @@ def work(pipe: Any, result: Any) -> None:
     """Run the queries that are asked for; the process ends when the pipe is closed.
 
     Args:
-        pipe: Comes: a `Task`. Goes, as JSON: `opened`, then the `size` of the resulting table, or
-            the `error` and its words.
+        pipe: Goes, as JSON: `ready`. Comes: a `Task`. Goes: `opened`, then the `size` of the
+            resulting table, or the `error` and its words.
         result: The file that takes the resulting table.
     """
     file = result.detach()
     _settle()
+    _say(pipe, {"ready": True})
     while True:
         try:
             task = pipe.recv()
