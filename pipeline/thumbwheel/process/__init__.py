@@ -5,6 +5,5 @@
 - `spawn`: a helping process, with a pipe to it.
 - `durable`: files that appear whole or not at all.
 - `extras`: what an installation lacks, told as the extra that brings it.
-- `spawn`: processes that help this one.
-- `web`: an HTTP server in a thread of this process.
+- `web`, `guarded`: an HTTP server in a thread of this process, and its limits on connections.
 """
