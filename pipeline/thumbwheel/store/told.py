@@ -56,8 +56,9 @@ FROM told SEMI JOIN (
 ) USING (namespace, generation_id);
 """
 
-# What bears no time was told before all that does, and is said of what was told last. Where nothing
-# about an id bears a time, the order of arrival is all that is known.
+# What bears no time was told before all that does, and is said of what was told last. Of what was
+# told at one moment the longest came last: fragments grow. Where nothing about an id bears a time,
+# the order of arrival is all that is known.
 _TURNED = """
 CREATE TEMP TABLE turned AS
 WITH ids AS (
@@ -65,15 +66,19 @@ WITH ids AS (
 ),
 spoken AS (
     SELECT namespace, generation_id, coalesce(told_at, '-infinity') AS moment, false AS by_arrival,
-           NULL::BIGINT AS speaker, event_id, arrival, struct_pack(p, c) AS text
-    FROM retellings
+           NULL::BIGINT AS speaker, length AS rank, event_id, struct_pack(p, c) AS text
+    FROM retellings JOIN (
+        SELECT arrival, length(completion) AS length FROM events
+        WHERE arrival IN (SELECT arrival FROM retellings)
+    ) AS measured USING (arrival)
     UNION ALL
-    SELECT namespace, generation_id, '-infinity', true, NULL, event_id, arrival, struct_pack(p, c)
+    SELECT namespace, generation_id, '-infinity', true, NULL, arrival, event_id, struct_pack(p, c)
     FROM retellings JOIN ids USING (namespace, generation_id) WHERE NOT is_timed
     UNION ALL
     SELECT namespace, generation_id,
            if(is_timed OR said_at IS NOT NULL, coalesce(said_at, 'infinity'), '-infinity'),
-           NOT is_timed AND said_at IS NULL, arrival, event_id, arrival, NULL
+           NOT is_timed AND said_at IS NULL AS by_arrival, arrival,
+           if(NOT is_timed AND said_at IS NULL, arrival, 9223372036854775807), event_id, NULL
     FROM (SELECT *, coalesce(updated_at, occurred_at) AS said_at FROM scoped_events) AS said
          JOIN ids USING (namespace, generation_id) WHERE completion_id IS NULL
 )
@@ -84,7 +89,7 @@ SELECT speaker AS arrival, unnest(coalesce(
 FROM spoken
 WINDOW spoken_in_order AS (
     PARTITION BY namespace, generation_id, by_arrival
-    ORDER BY moment, if(by_arrival, arrival, (speaker IS NOT NULL)::BIGINT), event_id)
+    ORDER BY moment, rank, event_id)
 QUALIFY speaker IS NOT NULL;
 """
 

@@ -52,6 +52,13 @@ def test_a_vote_is_about_the_text_told_last_before_it(tmp_path, order):
     assert scores(tmp_path, events[::order]) == {"The Rhine": (1, 1), "The Loire": (1, 0)}
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_what_was_told_at_one_moment_the_longest_was_last(tmp_path, order):
+    """Where fragments bear the time of their message, the whole answer is what was voted on."""
+    events = [told("The", 1), told("The Loire", 1), told("The Lo", 1), said("v", 1, 2)]
+    assert scores(tmp_path, events[::order]) == {"The Loire": (1, 0)}
+
+
 def test_a_vote_of_before_any_telling_is_about_the_first(tmp_path):
     """Clocks differ: where nothing was told before a vote, the first told after it is meant."""
     events = [told("first", 2), told("second", 3), said("v", 1, 1)]
