@@ -153,6 +153,8 @@ class EventParser:
             ):
                 why = note[1].decode(errors="replace")
                 raise MalformedRecordError(why, Fault.INVALID_JSON) from None
+            if self._mapping is not None and error.fault is not Fault.INVALID_JSON:
+                raise
             if not _NOT_FINITE.search(raw) or (finite := _finite(raw)) is None:
                 raise
             self._read(finite, raw, rows, tally)

@@ -2,7 +2,7 @@
 
 import re
 
-__all__ = ["without_reasoning"]
+__all__ = ["may_hide", "without_reasoning"]
 
 _BLOCK = re.compile(
     r"\s*(?:<(think|thinking|thought|reasoning|reflection)>(.*?)(?:</\1>|\Z)"
@@ -15,7 +15,12 @@ _FINAL = re.compile(r"\s*(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|
 _CLOSING = re.compile(
     r"\A((?:(?!<think).)*?)(?:\A|\n)[ \t]*</think(?:ing)?>[ \t]*(?:\n|\Z)", re.DOTALL
 )
-_SIGNS = ("<", "[")
+_SIGNS = frozenset("<[ \n\r\t")
+
+
+def may_hide(text: str) -> bool:
+    """Tell at a glance whether an answer may begin with reasoning: hardly any does."""
+    return text[0] in _SIGNS or "</think" in text if text else False
 
 
 def without_reasoning(text: str) -> tuple[str, str | None]:
@@ -24,7 +29,7 @@ def without_reasoning(text: str) -> tuple[str, str | None]:
     An answer that broke off within its reasoning is empty. Text about such marks, further on in an
     answer, is left as it is.
     """
-    if text.lstrip()[:1] not in _SIGNS and "</think" not in text:
+    if not may_hide(text):
         return text, None
     thoughts: list[str] = []
     rest = text

@@ -12,7 +12,7 @@ import pydantic_core
 from thumbwheel.events.chat import to_json
 from thumbwheel.events.identity import content_id, text_identity
 from thumbwheel.events.messages import Role, as_messages, ends_with, role_of
-from thumbwheel.events.reasoning import without_reasoning
+from thumbwheel.events.reasoning import may_hide, without_reasoning
 from thumbwheel.events.rules import ReadingRules
 from thumbwheel.events.wire import (
     MalformedRecordError,
@@ -68,7 +68,7 @@ def to_row(event: WireEvent, raw: bytes, rules: ReadingRules = _PLAIN) -> Row:
     score, withdrawn = event.get("score"), event.get("withdrawn")
     comment, correction = event.get("comment"), event.get("correction")
     metadata = event.get("metadata")
-    if completion and rules.reasoning == "apart":
+    if completion and may_hide(completion) and rules.reasoning == "apart":
         shown, reasoning = without_reasoning(completion)
         if reasoning is not None:
             if not shown:
@@ -82,7 +82,7 @@ def to_row(event: WireEvent, raw: bytes, rules: ReadingRules = _PLAIN) -> Row:
     is_vote = score is not None or bool(withdrawn)
     prompt_id = completion_id = None
     if prompt is not None and completion is not None:
-        if not rules.prefilled:
+        if not rules.prefilled and _may_be_answered(prompt, completion):
             _refuse_answered(prompt, completion)
         prompt_id, completion_id = text_identity(prompt, completion)
         generation_id = generation_id or content_id(
@@ -165,6 +165,14 @@ def _prompt(value: str | list[WireMessage] | None, rules: ReadingRules) -> Promp
     if value is None:
         return None
     return [_message(index, message, rules) for index, message in enumerate(value)]
+
+
+def _may_be_answered(prompt: Prompt | str, completion: str) -> bool:
+    """Tell at a glance whether a prompt has to be looked at: most end with another sign."""
+    if isinstance(prompt, str) and prompt and completion:
+        signs = prompt[-1], completion[-1]
+        return signs[0] == signs[1] or signs[0].isspace() or signs[1].isspace()
+    return True
 
 
 def _refuse_answered(prompt: Prompt | str, completion: str) -> None:
