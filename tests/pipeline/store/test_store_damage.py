@@ -190,7 +190,7 @@ def test_a_changed_log_is_found_or_cuts_whole_batches(logged, tmp_path):
         "UPDATE sources SET received = received + 1",
         "DELETE FROM events WHERE arrival = 3",
         "DELETE FROM dead_letters",
-        "INSERT INTO expired_events VALUES ('x', 's')",
+        "INSERT INTO expired_events VALUES ('x', 's', NULL)",
         "UPDATE events SET source = 'nobody' WHERE arrival = 3",
     ],
 )
