@@ -24,6 +24,10 @@ __all__ = ["Reading", "open_reader"]
 
 _PARQUET_MAGIC = b"PAR1"
 _MAGIC_BYTES = 16
+_WRAPPERS = frozenset(
+    {"data", "results", "items", "records", "rows", "entries", "events", "hits", "documents"}
+    | {"feedback_data", "feedback", "feedbacks", "annotations", "value", "values"}
+)
 _ELSE = {
     b"PK\x03\x04": "a zip archive, or a spreadsheet that is one; unpack it, or save it as CSV",
     b"BZh": "packed with bzip2; unpack it, or pack it with gzip or zstd",
@@ -81,7 +85,7 @@ def open_reader(storage: Storage, file: File, mark: Mark, reading: Reading) -> R
         kind: type[TextReader] = JsonlReader
         if file.ending in (".csv", ".tsv"):
             kind = CsvReader
-        elif begins_array(begin) or begins_document(begin) or reading.records is not None:
+        elif reading.records is not None or _is_one_value(begin, file):
             kind = JsonArrayReader
         reader = kind(text, file, mark, reading.max_bytes, lambda: storage.is_settled(file))
         if isinstance(reader, JsonArrayReader) and not begins_array(begin):
@@ -90,6 +94,16 @@ def open_reader(storage: Storage, file: File, mark: Mark, reading: Reading) -> R
     except BaseException:
         stream.close()
         raise
+
+
+def _is_one_value(begin: bytes, file: File) -> bool:
+    """Tell whether a file is one JSON value that holds records, and not one record a line."""
+    if begins_array(begin) or begins_document(begin):
+        return True
+    if file.ending != ".json" or b"\n" in begin.strip():
+        return False
+    # A conversation may be an object with a list too; these names are of what an API answers.
+    return any(path.rpartition(".")[2].casefold() in _WRAPPERS for path in arrays_in(begin))
 
 
 def _expect_text(begin: bytes, file: File, encoding: str) -> None:

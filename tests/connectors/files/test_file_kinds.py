@@ -93,6 +93,15 @@ def test_records_within_an_object(tmp_path, drain, path, whole, indent):
         FileConnector(file, records="no").open(None).poll(1)
 
 
+def test_what_an_api_answers_on_one_line(tmp_path, drain):
+    """A list under a usual name is told apart from one record with a list in it."""
+    answer = write(tmp_path / "a.json", json.dumps({"data": RECORDS, "next": None}).encode())
+    assert 'set `records = "data"`' in failure(answer)
+    chat = json.dumps({"id": "c", "messages": [{"role": "user", "content": "q"}]}).encode()
+    for name, content in (("b.json", chat), ("c.jsonl", answer.read_bytes())):
+        assert read(write(tmp_path / name, content), drain)[0][0] == content
+
+
 def test_records_in_an_array_need_no_path(tmp_path, drain):
     """A folder may hold both kinds."""
     file = write(tmp_path / "export.json", json.dumps(RECORDS).encode())
