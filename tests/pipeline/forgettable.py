@@ -45,8 +45,10 @@ CONFIG = configuration(
 name = "app"
 connector = "http"
 options = { log = "home/received", port = 0, allow_anonymous = true }
+ids = "shared"
 """,
     project="small",
+    keys='ids = "shared"',
 )
 
 
