@@ -25,7 +25,7 @@ class HttpReceiver:
         host: The address to listen on.
         port: The port; 0 takes a free one.
         gatekeeper: Who may send.
-        parser: Reads the log.
+        parser: Reads the log; by default, as Thumbwheel's event format.
         max_body_bytes: The largest body.
         rate_limit: Events of one sender in a time, in the notation of `limits`.
         body_seconds: How long a body may take to come in.
@@ -45,7 +45,7 @@ class HttpReceiver:
         port: int,
         gatekeeper: Gatekeeper,
         *,
-        parser: EventParser,
+        parser: EventParser | None = None,
         max_body_bytes: int,
         rate_limit: str,
         body_seconds: float = _BODY_SECONDS,
@@ -69,7 +69,7 @@ class HttpReceiver:
             app = make_app(
                 gatekeeper,
                 log,
-                parser=parser,
+                parser=parser or EventParser(),
                 max_body_bytes=max_body_bytes,
                 rate_limit=rate_limit,
                 body_seconds=body_seconds,
