@@ -90,7 +90,7 @@ class GatheredReader:
         except ValueError:
             return None
         value = self._path.find(record, record)
-        return None if value is None else str(value)
+        return None if value is None or value == "" else str(value)
 
     def close(self) -> None:
         """Close the file."""

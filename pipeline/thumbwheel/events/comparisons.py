@@ -126,7 +126,8 @@ def _said(
 
 
 def _at(key: Key | None, part: object, record: object) -> Any:
-    return KeyPath.of(key).find(part, record) if key is not None else None
+    value = KeyPath.of(key).find(part, record) if key is not None else None
+    return None if value == "" else value
 
 
 def _text(part: object) -> str:

@@ -328,6 +328,10 @@ class KeyMapping(RatingOptions):
             MalformedRecordError: The rating is none of those listed, or a text was cut.
         """
         event = {name: path.find(part, record) for name, path in self._paths.items()}
+        if "" in event.values():
+            # An answer may be empty; of anything else, nothing was said.
+            kept = ("prompt", "completion")
+            event = {n: v if v != "" or n in kept else None for n, v in event.items()}
         event |= self._vote_in(part, record)
         rater = event.get("rater_id")
         if rater is not None and self._is_anonymous(rater):

@@ -185,7 +185,7 @@ def _turn(mapping: "KeyMapping", part: Mapping[str, Any], whole: object, rules: 
     role = role_of(named, rules.known_roles) or str(named)
     key = _key(mapping.generation_id, part, whole)
     turn = _Turn(part, whole, key, _key(mapping.parent, part, whole), role, None)
-    if named is None or not rules.take(part, whole):
+    if named is None or named == "" or not rules.take(part, whole):
         return turn
     content = content_path.find(part, whole)
     # A `name` beside is what people call the assistant, and no part of what was said.
@@ -198,7 +198,7 @@ def _turn(mapping: "KeyMapping", part: Mapping[str, Any], whole: object, rules: 
 
 def _key(path: Any, part: object, whole: object) -> str | None:
     value = KeyPath.of(path).find(part, whole) if path is not None else None
-    return None if value is None else str(value)
+    return None if value is None or value == "" else str(value)
 
 
 def _branch(turn: _Turn, by_key: Mapping[str, _Turn]) -> list[_Turn]:

@@ -35,16 +35,18 @@ class KeyPath:
         return cls(places, keys[0] if is_plain else None)
 
     def find(self, part: object, record: object) -> Any:
-        """Return the value, or None where no key holds anything."""
+        """Return the first value that is not blank, else a blank one, or None without any."""
         if self.only is not None and type(part) is dict:
             # Most keys are one name, and looking it up is most of what a mapping costs.
-            value = part.get(self.only)
-            return None if value == "" else value
+            return part.get(self.only)
+        blank = None
         for is_of_record, keys in self.places:
             value = find(record if is_of_record else part, keys)
-            if value is not None and value != "":
+            if value == "":
+                blank = value
+            elif value is not None:
                 return value
-        return None
+        return blank
 
     def is_there(self, part: object, record: object) -> bool:
         """Tell whether a key is there, whatever it holds."""

@@ -129,6 +129,14 @@ def test_one_column_of_flags_is_refused() -> None:
         KeyMapping(up="liked")
 
 
+def test_blank_values() -> None:
+    """An empty answer was given and voted on; an empty id or time is none."""
+    options = {"event_id": ["id", "key"], "rater": "by", "occurred_at": "t"}
+    event = parse(options, prompt="q", completion="", rating=-1, id="", key="k", by="", t="")
+    assert (event["completion"], event["score"], event["event_id"]) == ("", -1, "k")
+    assert (event["rater_id"], event["occurred_at"]) == (None, None)
+
+
 def test_find_reaches_into_objects_and_lists() -> None:
     """A path ends in its value, or in None where there is no such place."""
     record = {"a": [{"b": 1}, {"0": 2}]}
