@@ -42,6 +42,7 @@ NEEDS = "thumbwheel[{}]".format
 COMMANDS = {
     "init": ("init new.toml", None),
     "cycle": ("cycle", NEEDS("train")),
+    "decide": ("decide", NEEDS("train")),
     "power": ("power", NEEDS("train")),
     "demo": ("demo --directory demo", NEEDS("train")),
     "serve": ("serve", NEEDS("serve")),

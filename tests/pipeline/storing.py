@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,6 +11,8 @@ from thumbwheel.config import VotePolicy
 from thumbwheel.events import IDENTIFIED, EventParser
 from thumbwheel.store import RATED_FILE
 from thumbwheel.tables import RATED
+
+T = TypeVar("T")
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -79,3 +82,9 @@ def balanced(counts):
         + counts.expired
         + counts.forgotten
     )
+
+
+def known(value: T | None) -> T:
+    """Return what must not be missing."""
+    assert value is not None
+    return value

@@ -20,7 +20,7 @@ NEW_SECRET = "whsec_plJ3nmyCDGBKInavdOK15jsl0000000x"
 @pytest.fixture
 def receive(tmp_path, monkeypatch):
     """Listen with the given keys and secrets: (connector, url)."""
-    receivers = []
+    receivers: list[Any] = []
 
     def make(keys=None, secrets=None):
         options: dict[str, Any] = {}
@@ -116,7 +116,7 @@ def test_a_signed_body_at_another_route_is_a_repeat(receive):
 
 def test_the_description_is_for_who_may_send(receive):
     """Neither it nor the page is shown without a key, a signature or this machine's own name."""
-    cases = (
+    cases: Any = (
         ({"keys": OLD_KEY}, {}, {"Authorization": f"Bearer {OLD_KEY}"}),
         ({"secrets": OLD_SECRET}, {}, signed(OLD_SECRET, "")),
         ({}, {"Host": "evil.example"}, {"Host": "localhost"}),

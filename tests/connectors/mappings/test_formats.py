@@ -100,9 +100,13 @@ def dify(number: int, rating: str, answer: str) -> dict[str, Any]:
     }
 
 
-DIFY = [dify(1, "like", "Lima."), dify(2, "dislike", "Cusco."), dify(3, "like", "x" * 500 + "...")]
+DIFY: list[dict[str, Any]] = [
+    dify(1, "like", "Lima."),
+    dify(2, "dislike", "Cusco."),
+    dify(3, "like", "x" * 500 + "..."),
+]
 MESSAGES = [{"role": "user", "content": "Capital of Peru?"}]
-LANGSMITH = [
+LANGSMITH: list[dict[str, Any]] = [
     {
         "id": "r1",
         "run_type": "chain",

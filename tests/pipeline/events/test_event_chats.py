@@ -59,6 +59,7 @@ def test_tools_are_part_of_a_prompts_identity():
 
     def identity(prompt):
         event = parser.parse(json.dumps({"prompt": prompt, "completion": "b"}).encode())
+        assert event is not None
         return event["prompt_id"]
 
     assert identity(a_chat()) == identity(a_chat({"days": [1], "city": "Paris"}))

@@ -278,6 +278,7 @@ def test_numbers_that_are_none_are_null(mapping):
     """What pandas and Python write for "nothing", and JSON has no word for; text may say NaN."""
     raw = b'{"prompt": "NaN", "completion": "b", "score": NaN, "rater_id": -Infinity, "x": [NaN]}'
     event = EventParser(mapping).parse(raw)
+    assert event is not None
     assert (event["score"], event["rater_id"]) == (None, None)
     assert event["prompt"][0]["content"] == "NaN"
 

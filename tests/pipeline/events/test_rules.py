@@ -106,9 +106,12 @@ def test_times_as_they_are_declared(options, given, expected):
     """A unit or a format that is declared reads what would be a guess without it."""
     parser = EventParser(KeyMapping(occurred_at="ts"), ReadingRules(**options))
     record = {"prompt": "p", "completion": "c", "rating": "up", "ts": given}
-    assert parser.parse(json.dumps(record).encode())["occurred_at"].isoformat() == expected
+    mapped = parser.parse(json.dumps(record).encode())
+    assert mapped is not None
+    assert mapped["occurred_at"].isoformat() == expected
     event = {"prompt": "p", "completion": "c", "occurred_at": given}
     own = EventParser(None, ReadingRules(**options)).parse(json.dumps(event).encode())
+    assert own is not None
     assert own["occurred_at"].isoformat() == expected
 
 

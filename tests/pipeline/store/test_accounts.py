@@ -236,7 +236,7 @@ def test_an_owner_tells_the_same_over_http(store, tmp_path):
                 assert told == store.event_state(event_id, POLICY)
             url, headers = server.url + "/v1/accounts", {"Authorization": "Bearer secret"}
             for fates, named in (([{"fate": "lost"}], "fates.0.fate"), (None, "fates")):
-                body = {"fates": fates, "policy": {}}
+                body: dict[str, Any] = {"fates": fates, "policy": {}}
                 refused = requests.post(url, json=body, headers=headers, timeout=10)
                 assert (refused.status_code, named in refused.json()["error"]) == (422, True)
     finally:

@@ -1,6 +1,6 @@
 """Ids are the source's own: what another source claims about them is kept, and never obeyed."""
 
-from storing import NOW, append, event, rated, table, vote
+from storing import NOW, append, event, known, rated, table, vote
 
 from thumbwheel.config import VotePolicy
 from thumbwheel.config.feedback import SourceConfig
@@ -26,7 +26,7 @@ def test_an_answer_of_another_source_takes_over_no_votes(tmp_path):
         _, rows = rated(store, tmp_path)
         assert set(rows) == {"true"}
         assert kinds(store) == [(IdConflict.OTHER_ANSWERS, "app", "hook")]
-        (note,) = store.event_state("v", VotePolicy()).notes
+        (note,) = known(store.event_state("v", VotePolicy())).notes
         assert note == "the answer g of hook is another one"
 
 
@@ -68,8 +68,8 @@ def test_a_flood_under_a_raters_name_quarantines_the_flood_only(tmp_path):
         append(store, *APP, source="app")
         append(store, *flood, source="hook")
         policy = VotePolicy(votes={"max_rater_share": 1, "quarantine_constant": False})
-        assert store.event_state("v", policy).state == "vote"
-        left_out = store.event_state("f3", policy).quarantined
+        assert known(store.event_state("v", policy)).state == "vote"
+        left_out = known(known(store.event_state("f3", policy)).quarantined)
         assert (left_out.namespace, left_out.why) == ("hook", Quarantine.BURST)
 
 

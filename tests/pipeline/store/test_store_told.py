@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from storing import NOW, append, balanced, event, rated, vote
+from storing import NOW, append, balanced, event, known, rated, vote
 
 from thumbwheel.config import VotePolicy
 from thumbwheel.store import Store
@@ -125,7 +125,7 @@ def test_a_version_that_came_before_is_a_duplicate(tmp_path):
             (counts,) = store.source_counts()
     assert (counts.parked, counts.duplicates) == (2, 4)
     with Store(tmp_path / "s.duckdb") as store:
-        assert store.event_state("v", VotePolicy()).state == "parked"
+        assert known(store.event_state("v", VotePolicy())).state == "parked"
 
 
 def test_an_update_decides_which_vote_is_the_latest(tmp_path):
@@ -145,7 +145,7 @@ def test_a_correction_is_of_the_text_told_before(tmp_path):
             vote(event_id="c", generation_id="g", correction="better", occurred_at=at(1)),
         )  # fmt: skip
         _, rows = rated(store, tmp_path)
-        assert store.event_state("c", VotePolicy()).state == "correction"
+        assert known(store.event_state("c", VotePolicy())).state == "correction"
     assert set(rows) == {"old", "better"}
 
 
@@ -162,7 +162,7 @@ def test_ids_that_name_several_prompts_are_reported(tmp_path):
         assert found == {
             (IdConflict.PROMPTS, 1, "g", "s"), (IdConflict.UNTIMED, 1, "h", "s"),
         }  # fmt: skip
-        (note,) = store.event_state("v", VotePolicy()).notes
+        (note,) = known(store.event_state("v", VotePolicy())).notes
         assert "g names answers to 2 prompts" in note
 
 
@@ -178,4 +178,4 @@ def test_a_deletion_that_knows_only_the_record_takes_it_back(tmp_path):
     with Store(tmp_path / "s.duckdb") as store:
         assert store.source_counts()[0].parked == store.vote_counts().parked == 0
         assert store.expire_parked(NOW + timedelta(days=9)) == 0
-        assert store.event_state("v1", VotePolicy()).state == "withdrawn"
+        assert known(store.event_state("v1", VotePolicy())).state == "withdrawn"
