@@ -10,7 +10,8 @@ source keeps the raw bytes as a dead letter.
 - `rows`: from a validated event to a row, and from rows to a table.
 - `parser`: all of these, for a batch of records.
 - `parallel`: the parser in processes of its own.
-- `mapping`: from other tools' records into the format, by ratings and keys.
+- `mapping`: from other tools' records into the format, by their keys.
+- `ratings`: which ratings are which votes.
 - `paths`: where a value lies in a record.
 - `rules`: which records count, and how their chats are read.
 - `messages`, `reasoning`: chats as tools write them, and what a model thought before its answer.
