@@ -61,7 +61,7 @@ def test_the_commands_run(tmp_path, monkeypatch, tiny_model):
             words = shlex.split(line, comments=True)
             if words[1:2] == ["ingest"]:
                 ingest(config)
-            elif words:
+            elif words and words[1] != "decide":  # which test_decide.py does
                 if "export.json" in words:
                     fill_label_studio(tmp_path / "tasks").rename(tmp_path / "export.json")
                 if "compare/filled.csv" in words:
