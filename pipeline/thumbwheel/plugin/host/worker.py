@@ -7,12 +7,9 @@ started it reads plain values and Arrow tables.
 import dataclasses
 import faulthandler
 import json
-import multiprocessing
 import os
-import resource
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from multiprocessing.reduction import recv_handle
@@ -26,6 +23,7 @@ from thumbwheel.errors import ThumbwheelError
 from thumbwheel.plugin import PluginManager
 from thumbwheel.plugin.host.places import place_of_error
 from thumbwheel.process.anonymous import map_table, write_table
+from thumbwheel.process.spawn import make_expendable
 
 __all__ = ["Task", "work"]
 
@@ -142,19 +140,7 @@ def _settle(report: int) -> None:
     """Make this process one that can be stopped, and that harms nobody when it ends."""
     # A group of its own, so that what a plugin starts is stopped with it.
     os.setsid()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     faulthandler.enable(file=report)
     # What a plugin prints must not end up in what a command writes.
     os.dup2(2, 1)
-    # Where memory runs out all the same, the system takes this process and not the other.
-    badness = Path("/proc/self/oom_score_adj")
-    if badness.exists():
-        badness.write_text("1000")
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-    os.killpg(0, signal.SIGKILL)
+    make_expendable(partial(os.killpg, 0, signal.SIGKILL))

@@ -5,13 +5,11 @@ without a lock. What it reads stays as it is meanwhile, because the holder makes
 """
 
 import json
-import multiprocessing
 import os
-import resource
 import signal
-import threading
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from thumbwheel.errors import ThumbwheelError, UnavailableError
 from thumbwheel.process.anonymous import write_table
+from thumbwheel.process.spawn import make_expendable
 from thumbwheel.store.database import CONFIG, LOCKS, Connection, quoted, tune
 from thumbwheel.store.faults import explain, first_line
 from thumbwheel.store.query.select import select
@@ -80,7 +79,8 @@ def work(pipe: Any, result: Any) -> None:
         result: The file that takes the resulting table.
     """
     file = result.detach()
-    _settle()
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    make_expendable(partial(os._exit, 0))
     _say(pipe, {"ready": True})
     while True:
         try:
@@ -127,21 +127,3 @@ def _open(connection: Connection, task: Task) -> None:
 def _say(pipe: Any, words: dict[str, object]) -> None:
     with suppress(OSError):
         pipe.send_bytes(json.dumps(words).encode())
-
-
-def _settle() -> None:
-    """Make this process one that can be stopped, and that harms nobody when it ends."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # Where memory runs out all the same, the system takes this process and not the other.
-    badness = Path("/proc/self/oom_score_adj")
-    if badness.exists():
-        badness.write_text("1000")
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-    os._exit(0)
