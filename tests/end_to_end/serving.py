@@ -86,10 +86,10 @@ def configuration(*sources: str, home: Path | str = "home") -> str:
 
 
 def source(name: str, connector: str, batch_size: int = 10_000, **options: object) -> str:
-    """Return a source of a configuration."""
+    """Return a source of a configuration, whose ids mean the same as those of all others."""
     lines = [f"options.{key} = {json.dumps(value)}\n" for key, value in options.items()]
     named = f'[[sources]]\nname = "{name}"\nconnector = "{connector}"\n'
-    return "".join([named, f"batch_size = {batch_size}\n", *lines])
+    return "".join([named, f'batch_size = {batch_size}\nids = "shared"\n', *lines])
 
 
 @contextmanager

@@ -44,7 +44,6 @@ def test_people_decide_on_a_candidate_that_was_refused(project, thumbwheel):
         return out
 
     assert "nobody has compared answers yet" in run("cycle")
-    assert "Nothing is new" in run("decide")
     run("annotate", "compare", "--for", "csv", "--out", "compare")
     fill_in(project / "compare", "tiny@1")
     tasks = ("--tasks", "compare/tasks.jsonl", "--out", "annotations/first.jsonl")

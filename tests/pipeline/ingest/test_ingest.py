@@ -134,18 +134,25 @@ def test_nothing_is_stored_behind_a_batch_that_failed(run, tmp_path):
     assert counts.received == counts.stored == 8
 
 
+def spawned(others):
+    """Return the processes that were spawned since, by those that there were before."""
+    children = [child for child in psutil.Process().children() if child not in others]
+    return [child for child in children if "spawn_main" in str(child.cmdline())]
+
+
 @pytest.mark.slow
 def test_large_batches_are_parsed_in_workers_and_survive_their_death():
     """A worker is used, has ended with the block, and one that is killed loses no batch."""
     raws = [b'{"event_id": "%d", "prompt": "p", "completion": "c"}' % n for n in range(2000)]
+    others = psutil.Process().children()
     with Parsing() as parsing:
         assert len(parsing.submit(EventParser(), raws).result().events) == 2000
-        (worker,) = [p for p in psutil.Process().children() if "spawn_main" in str(p.cmdline())]
+        (worker,) = spawned(others)
         os.kill(worker.pid, signal.SIGKILL)
         worker.wait(10)
         for _ in range(2):
             assert len(parsing.submit(EventParser(), raws).result().events) == 2000
-        workers = [p for p in psutil.Process().children() if "spawn_main" in str(p.cmdline())]
+        workers = spawned(others)
     psutil.wait_procs(workers, 10)
     assert not any(worker.is_running() for worker in workers)
 
