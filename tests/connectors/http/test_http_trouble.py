@@ -288,7 +288,13 @@ def test_who_says_nothing_makes_room(connector, url, monkeypatch, limit):
 def test_who_waits_for_the_server_is_not_dropped(connector, url, monkeypatch):
     """A request that is being answered stays while a hundred others come."""
     monkeypatch.setattr(guarded, "_MAX_CONNECTIONS", 5)
-    monkeypatch.setattr(SegmentWriter, "append", lambda *_: time.sleep(0.5))
+    append = SegmentWriter.append
+
+    def slowly(*given):
+        time.sleep(0.5)
+        return append(*given)
+
+    monkeypatch.setattr(SegmentWriter, "append", slowly)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(post, url, vote(1))
         time.sleep(0.2)
