@@ -3,7 +3,6 @@
 - `pipeline`: one source, read, parsed and stored at the same time, in order.
 - `run`: every source until it is caught up; the store built anew from the sources.
 - `replay`: dead letters, tried again.
-- `sides`: whether the votes of a source can be what its raters said.
 - `preview`: what the first records of a source would become.
 - `guess`, `guessed_values`: how a sample would be read, by its keys and values.
 """

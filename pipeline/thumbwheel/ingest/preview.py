@@ -11,8 +11,8 @@ from typing import Any
 from thumbwheel.config import SourceConfig
 from thumbwheel.events import ParsedBatch
 from thumbwheel.ingest.pipeline import connector_for, parser_for
-from thumbwheel.ingest.sides import side_warnings
 from thumbwheel.store import VoteSides
+from thumbwheel.store.sides import side_warnings
 from thumbwheel.types import Prompt, Record
 
 __all__ = ["Preview", "ReadEvent", "preview", "sample_of"]

@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from thumbwheel.errors import ConfigError, InputError, UnavailableError
 from thumbwheel.registry.connection import SETTINGS, Connection, check_database
@@ -105,12 +103,14 @@ def _start(uri: str, artifact_root: Path, port: int, output: IO[bytes]) -> subpr
 def _await_health(
     url: str, process: subprocess.Popen[bytes], output: IO[bytes], timeout: float
 ) -> None:
+    from urllib.request import urlopen
+
     deadline = time.monotonic() + timeout
     while process.poll() is None and time.monotonic() < deadline:
         try:
             with urlopen(f"{url}/health", timeout=5):  # noqa: S310 - http on the loopback address
                 return
-        except (URLError, OSError):
+        except OSError:
             time.sleep(0.2)
     what = f"did not answer within {timeout:g} s" if process.poll() is None else "ended at once"
     raise UnavailableError(

@@ -16,7 +16,6 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from thumbwheel.events import completion_id
 from thumbwheel.store.database import Connection, quoted, stream, tune
 from thumbwheel.store.forgotten import Subject, names_in
 from thumbwheel.store.migrations import migrate
@@ -160,6 +159,8 @@ def find(connection: Connection, subject: Subject) -> Found:
         connection: In a transaction, or one of its own.
         subject: The rater or the generation.
     """
+    from thumbwheel.events import completion_id
+
     connection.execute(
         _OF_RATER if subject.kind == "rater" else _OF_GENERATION, {"name": subject.name}
     )

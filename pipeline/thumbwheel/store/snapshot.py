@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from thumbwheel.errors import DiskFullError
 from thumbwheel.store.database import stream
@@ -149,6 +148,8 @@ def write_snapshot(weighed: WeighedVotes, path: Path) -> Snapshot:
 
 
 def _write(batches: Iterator[pa.RecordBatch], path: Path, schema: pa.Schema) -> None:
+    import pyarrow.parquet as pq
+
     # Most values are there once: dictionaries of them cost time and space.
     with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False) as writer:
         for group in _in_groups(batches, schema, _ROWS_PER_GROUP):

@@ -16,11 +16,11 @@ from thumbwheel.process.durable import write_bytes
 from thumbwheel.store.conflicts import conflicting_ids
 from thumbwheel.store.database import Connection
 from thumbwheel.store.sources import balance
-from thumbwheel.store.values import ConflictingIds, Quarantined, VoteSides
+from thumbwheel.store.values import ConflictingIds, Quarantined
 from thumbwheel.store.votes import WeighedVotes
 from thumbwheel.types import VoteCounts
 
-__all__ = ["Standing", "forget_standing", "parked_as_counted", "standing", "vote_sides"]
+__all__ = ["Standing", "forget_standing", "parked_as_counted", "standing"]
 
 # A counting is good for so many times as long as it took, so that looks cost a small share of the
 # time; one that takes no time is made anew.
@@ -110,19 +110,6 @@ def parked_as_counted(connection: Connection, beside: Path) -> Mapping[str, int]
 def _state(connection: Connection) -> _State:
     ((n_events, last, namespaces),) = connection.execute(_STATE).fetchall()
     return _State(n_events, last, namespaces)
-
-
-_SIDES = """
-SELECT source, count(*) AS votes,
-       count(*) FILTER (score > 0) AS up, count(*) FILTER (score < 0) AS down,
-       bool_and(score IN (0, 1)) AS only_0_1
-FROM events WHERE is_vote AND score IS NOT NULL GROUP BY source ORDER BY source
-"""
-
-
-def vote_sides(connection: Connection) -> list[VoteSides]:
-    """Return the sides of every source's votes, withdrawn ones left out."""
-    return [VoteSides(*row) for row in connection.execute(_SIDES).fetchall()]
 
 
 def forget_standing(beside: Path) -> None:

@@ -9,39 +9,17 @@ from types import MappingProxyType
 from typing import Self, TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from thumbwheel.config import VotePolicy
 from thumbwheel.errors import DiskFullError
-from thumbwheel.store import accounts, conflicts, forgetting, letters, production, sources
-from thumbwheel.store.accounts import Accounts, EventState
-from thumbwheel.store.database import Connection, Database, stream
-from thumbwheel.store.forgetting import Found
+from thumbwheel.store import forgetting, letters, sources
+from thumbwheel.store.database import Database
 from thumbwheel.store.forgotten import Forgotten, Subject
-from thumbwheel.store.production import ProductionPrompt
-from thumbwheel.store.query import borrowed_process, remove_spilled
-from thumbwheel.store.seen import Digests, SeenEvents, digests_of
-from thumbwheel.store.snapshot import write_snapshot
-from thumbwheel.store.standing import (
-    Standing,
-    forget_standing,
-    parked_as_counted,
-    standing,
-    vote_sides,
-)
-from thumbwheel.store.values import (
-    ConflictingIds,
-    DeadLetter,
-    PluginCount,
-    ReplayCounts,
-    Snapshot,
-    SourceState,
-    StoredDeadLetter,
-    VoteSides,
-)
-from thumbwheel.store.verify import verify
-from thumbwheel.store.votes import WeighedVotes, count_votes
-from thumbwheel.types import SourceCounts, VoteCounts
+from thumbwheel.store.intake import Intake
+from thumbwheel.store.query.spilled import remove_spilled
+from thumbwheel.store.reading import StoreReader
+from thumbwheel.store.standing import forget_standing
+from thumbwheel.store.values import DeadLetter, ReplayCounts
+from thumbwheel.types import SourceCounts
 
 __all__ = ["Store"]
 
@@ -50,13 +28,8 @@ _T = TypeVar("_T")
 _CHECKPOINT_BYTES = 256_000_000
 _LONG_LOG_BYTES = 32_000_000
 
-_RECEIVED = """
-SELECT namespace, event_id, updated_at FROM scoped_events
-UNION ALL SELECT namespace, event_id, updated_at FROM expired_events JOIN sources USING (source)
-"""
 
-
-class Store:
+class Store(StoreReader):
     """An opened store; safe to use from several threads. Use it as a context manager.
 
     A method that reads sees one moment, whatever is written meanwhile. When the disk was full, or
@@ -77,7 +50,7 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path)
+        super().__init__(Database(path))
         remove_spilled(path)
         try:
             self.forgotten = Forgotten(path.parent / "forgotten")
@@ -85,9 +58,7 @@ class Store:
             self._database.close()
             raise
         self._writing = threading.RLock()
-        self._seen = SeenEvents()
-        self._arrival = 0
-        self._recalled_epoch = 0
+        self._intake = Intake(self.forgotten)
 
     def __enter__(self) -> Self:
         return self
@@ -107,117 +78,6 @@ class Store:
         """
         self._database.interrupt(seconds)
 
-    # --- reading ---------------------------------------------------------------------------------
-
-    def cursor(self, source: str) -> str | None:
-        """Return where reading of `source` goes on, or None when it was never read."""
-        with self._database.reading() as connection:
-            return sources.read_cursor(connection, source)
-
-    def source_counts(self) -> list[SourceCounts]:
-        """Return the balance of every source read so far."""
-        with self._database.reading() as connection:
-            parked = parked_as_counted(connection, self._database.path)
-            return sources.balance(connection, parked)
-
-    def source_states(self) -> list[SourceState]:
-        """Return how every source that is being read fares: none is, by the file alone."""
-        return []
-
-    def plugin_counts(self) -> list[PluginCount]:
-        """Return what plugins did to the events before they were stored."""
-        with self._database.reading() as connection:
-            return sources.plugin_counts(connection)
-
-    def vote_counts(self) -> VoteCounts:
-        """Return what became of the stored votes."""
-        with self._database.reading() as connection:
-            return count_votes(connection)
-
-    def conflicting_ids(self) -> list[ConflictingIds]:
-        """Return the ids that name several answers, or that two sources claim."""
-        with self._database.reading() as connection:
-            return conflicts.conflicting_ids(connection)
-
-    def standing(self, policy: VotePolicy) -> Standing:
-        """Return which votes count and whose do not; the last counting may be kept for a while."""
-        with self._database.reading() as connection:
-            return standing(connection, policy, self._database.path)
-
-    def vote_sides(self) -> list[VoteSides]:
-        """Return the sides of every source's votes, withdrawn ones left out."""
-        with self._database.reading() as connection:
-            return vote_sides(connection)
-
-    def dead_letters(
-        self, *, source: str | None = None, limit: int = 100
-    ) -> list[StoredDeadLetter]:
-        """Return dead letters of one source, or of all, the newest first."""
-        with self._database.reading() as connection:
-            return letters.list_letters(connection, source, limit)
-
-    def dead_letter(self, letter_id: int) -> tuple[StoredDeadLetter, bytes]:
-        """Return a dead letter and its bytes.
-
-        Raises:
-            DataError: There is none with this id.
-        """
-        with self._database.reading() as connection:
-            return letters.letter_bytes(connection, letter_id)
-
-    def dead_letter_reasons(self, limit: int = 10) -> list[tuple[str, int, str]]:
-        """Return (reason, count, an example's position), the most frequent first."""
-        with self._database.reading() as connection:
-            return letters.top_reasons(connection, limit)
-
-    def letters_to_replay(self, source: str, after_id: int, limit: int) -> list[tuple[int, bytes]]:
-        """Return (id, bytes) of a source's dead letters behind an id, ids ascending."""
-        with self._database.reading() as connection:
-            return letters.letters_behind(connection, source, after_id, limit)
-
-    def snapshot(self, path: Path, policy: VotePolicy) -> Snapshot:
-        """Write what raters hold to a new directory and return what is in it.
-
-        The digest identifies the content: it does not depend on the order of arrival, only on who
-        holds which opinion now.
-
-        Args:
-            path: The directory; one that is there already is replaced.
-            policy: Which votes count, and how much.
-
-        Raises:
-            DiskFullError: There is no space left for the files.
-        """
-        with self._database.reading() as connection:
-            return write_snapshot(WeighedVotes(connection, policy), path)
-
-    def accounts(self, fates: pa.Table, policy: VotePolicy) -> Accounts:
-        """Count everything that was received, each event once, by what became of it.
-
-        Args:
-            fates: `accounts.FATES`: what became of the rated completions.
-            policy: Which votes count and how much, as for the snapshot that the fates came from.
-        """
-        with self._database.reading() as connection:
-            return accounts.take_stock(WeighedVotes(connection, policy), fates)
-
-    def event_state(self, event_id: str, policy: VotePolicy) -> EventState | None:
-        """Return where an event stands, or None when nothing is known of it."""
-        with self._database.reading() as connection:
-            return accounts.event_state(connection, event_id, policy)
-
-    def prompt_pool(self, policy: VotePolicy, size: int) -> Mapping[str, str]:
-        """Return up to `size` prompts of users: the end of each one's text, by prompt_id."""
-        with self._database.reading() as connection:
-            return production.prompt_pool(connection, policy, size)
-
-    def production_prompts(
-        self, policy: VotePolicy, prompt_ids: Sequence[str]
-    ) -> list[ProductionPrompt]:
-        """Return prompts of users with some of the completions that production gave."""
-        with self._database.reading() as connection:
-            return production.production_prompts(connection, policy, prompt_ids)
-
     def query(self, sql: str, *, max_rows: int = 10_000, timeout_seconds: float = 60.0) -> pa.Table:
         """Return the first rows of one SELECT of a user's, as the store is at this moment.
 
@@ -232,25 +92,14 @@ class Store:
         Raises:
             DataError: It is not one SELECT, is wrong, or took too long or too much memory.
         """
+        from thumbwheel.store.query.process import borrowed_process
+
         with borrowed_process(timeout_seconds) as process, ExitStack() as stack:
             with self._writing:
                 self._shorten_log()
                 path = stack.enter_context(self._database.lent(process.stop))
                 process.open(path, sql, max_rows, timeout_seconds)
             return process.result()
-
-    def size(self) -> int:
-        """Return the bytes on disk: the file and its write-ahead log."""
-        return self._database.size()
-
-    def verify(self) -> None:
-        """Read everything, and count every row anew.
-
-        Raises:
-            DamagedStoreError: A block is damaged, or the counts do not agree with the rows.
-        """
-        with self._database.reading() as connection:
-            verify(connection, self._database.path)
 
     # --- as whoever holds the store does it, see `operations.OpenedStore` -------------------------
 
@@ -302,10 +151,12 @@ class Store:
             # Before the batch, so that a batch that was committed never looks like a failure.
             if self._database.log_size() > _CHECKPOINT_BYTES:
                 self._database.checkpoint(unless_lent=True)
-            kept, kept_letters = self._screen(events, dead_letters)
+            kept, kept_letters = self._intake.screen(events, dead_letters)
             with self._database.writing() as connection:
                 whose = source if namespace is None else namespace
-                new = self._insert_new(connection, source, whose, kept, now)
+                new = self._intake.insert_new(
+                    connection, self._database.epoch, source, whose, kept, now
+                )
                 letters.insert_letters(connection, source, kept_letters, now)
                 counts = SourceCounts(
                     source,
@@ -318,7 +169,7 @@ class Store:
                 )
                 sources.add_batch(connection, counts, cursor, whose)
                 sources.add_plugin_counts(connection, source, plugin_counts)
-            self._remember(new)
+            self._intake.remember(new)
         return counts
 
     def resolve_dead_letters(
@@ -351,9 +202,11 @@ class Store:
             with self._database.writing() as connection:
                 letters.delete_letters(connection, source, resolved)
                 letters.update_reasons(connection, source, reasons)
-                kept, _ = self._screen(events)
+                kept, _ = self._intake.screen(events)
                 whose = source if namespace is None else namespace
-                new = self._insert_new(connection, source, whose, kept, now)
+                new = self._intake.insert_new(
+                    connection, self._database.epoch, source, whose, kept, now
+                )
                 counts = ReplayCounts(
                     stored=len(new),
                     duplicates=len(kept) - len(new),
@@ -364,7 +217,7 @@ class Store:
                 )
                 sources.move_resolved(connection, source, len(resolved), counts)
                 sources.add_plugin_counts(connection, source, plugin_counts)
-            self._remember(new)
+            self._intake.remember(new)
         return counts
 
     def adopt_namespace(self, source: str, namespace: str) -> None:
@@ -376,7 +229,7 @@ class Store:
             with self._database.writing() as connection:
                 moved = sources.adopt_namespace(connection, source, namespace)
             if moved:
-                self._recalled_epoch = 0
+                self._intake.forget()
                 forget_standing(self._database.path)
 
     def expire_parked(self, before: datetime) -> int:
@@ -386,11 +239,6 @@ class Store:
         """
         with self._writing, self._database.writing() as connection:
             return sources.expire_parked(connection, before)
-
-    def find(self, subject: Subject) -> Found:
-        """Return what is stored of a rater or a generation."""
-        with self._database.reading() as connection:
-            return forgetting.find(connection, subject)
 
     def remove(self, subject: Subject) -> None:
         """Write the file anew without what is stored of a rater or a generation.
@@ -422,47 +270,3 @@ class Store:
         if self._database.log_size() > _LONG_LOG_BYTES:
             with suppress(DiskFullError):
                 self._database.checkpoint(unless_lent=True)
-
-    def _screen(
-        self, events: pa.Table, dead_letters: Sequence[DeadLetter] = ()
-    ) -> tuple[pa.Table, Sequence[DeadLetter]]:
-        """Leave out what is about those who were forgotten."""
-        if not len(self.forgotten):
-            return events, dead_letters
-        kept = [letter for letter in dead_letters if not self.forgotten.is_named_in(letter.raw)]
-        return self.forgotten.screen(events), kept
-
-    def _insert_new(
-        self, connection: Connection, source: str, namespace: str, events: pa.Table, now: datetime
-    ) -> Digests:
-        """Insert what was not received before; return its hashes, for after the commit."""
-        self._recall(connection)
-        digests = digests_of(events, namespace)
-        new = self._seen.unseen(digests)
-        rows = events if new.all() else events.filter(pa.array(new))
-        if len(rows):
-            arrivals = pa.array(range(self._arrival, self._arrival + len(rows)), pa.int64())
-            connection.register("batch", rows.append_column("arrival", arrivals))
-            connection.execute(
-                "INSERT INTO events BY NAME SELECT *, ? AS source, ? AS received_at FROM batch",
-                [source, now],
-            )
-        return digests.take(new)
-
-    def _recall(self, connection: Connection) -> None:
-        """Learn what was received before, unless it is known since the file was opened."""
-        if self._recalled_epoch == self._database.epoch:
-            return
-        self._seen = SeenEvents()
-        for batch in stream(connection, _RECEIVED, 1_000_000):
-            for namespace in batch.column(0).unique().to_pylist():
-                theirs = batch.filter(pc.equal(batch.column(0), namespace))
-                self._seen.add(digests_of(pa.Table.from_batches([theirs]), namespace))
-        ((self._arrival,),) = connection.execute(
-            "SELECT coalesce(max(arrival) + 1, 0) FROM events"
-        ).fetchall()
-        self._recalled_epoch = self._database.epoch
-
-    def _remember(self, new: Digests) -> None:
-        self._seen.add(new)
-        self._arrival += len(new)

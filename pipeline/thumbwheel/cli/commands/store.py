@@ -42,10 +42,10 @@ def ingest(
     from thumbwheel.cli.show.progress import StageDisplay
     from thumbwheel.cli.show.store import print_counted, print_warnings
     from thumbwheel.ingest import ingest_all
-    from thumbwheel.ingest.sides import side_warnings
     from thumbwheel.plugin.host import isolated_plugins
     from thumbwheel.store import Store
     from thumbwheel.store.remote import open_store
+    from thumbwheel.store.sides import side_warnings
 
     settings = load_config(config)
 
@@ -112,8 +112,8 @@ def status(config: ConfigOption = DEFAULT_CONFIG) -> None:
     from thumbwheel.cli.show.store import print_status, print_warnings
     from thumbwheel.cli.show.tables import champion_name
     from thumbwheel.cycle.journal import list_cycles
-    from thumbwheel.ingest.sides import side_warnings
     from thumbwheel.registry import open_registry
+    from thumbwheel.store.sides import side_warnings
 
     settings = load_config(config)
     console = make_console()

@@ -3,8 +3,5 @@
 - `select`: one SELECT that reads the store and nothing else.
 - `worker`: what runs in the process.
 - `process`: the process as the one that holds the store sees it.
+- `spilled`: what does not fit into its memory.
 """
-
-from thumbwheel.store.query.process import QueryProcess, borrowed_process, remove_spilled
-
-__all__ = ["QueryProcess", "borrowed_process", "remove_spilled"]

@@ -18,9 +18,10 @@ from thumbwheel import errors
 from thumbwheel.errors import DataError, ThumbwheelError, UnavailableError
 from thumbwheel.process.anonymous import anonymous_file, read_table
 from thumbwheel.process.spawn import spawn
+from thumbwheel.store.query.spilled import spill_folder
 from thumbwheel.store.query.worker import Task, work
 
-__all__ = ["MEMORY_LIMIT", "QueryProcess", "borrowed_process", "remove_spilled"]
+__all__ = ["MEMORY_LIMIT", "QueryProcess", "borrowed_process"]
 
 MEMORY_LIMIT = "1GB"
 """What DuckDB may hold of one query in memory; beyond it, it spills."""
@@ -116,7 +117,7 @@ class QueryProcess:
             UnavailableError: It cannot be read, or the process was stopped.
         """
         self._seconds = seconds
-        self._spilled = path.with_name(f".{path.name}.query-{self._process.pid}")
+        self._spilled = spill_folder(path, self._process.pid)
         free = shutil.disk_usage(path.parent).free
         task = Task(
             path.absolute(),
@@ -199,12 +200,6 @@ class QueryProcess:
             f"the query ended the process that ran it (exit code {self._process.exitcode}); ask "
             "for less at once"
         )
-
-
-def remove_spilled(path: Path) -> None:
-    """Remove what queries spilled beside a store's file whose holder was killed."""
-    for folder in path.parent.glob(f".{path.name}.query-*"):
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _told(words: Any) -> ThumbwheelError:

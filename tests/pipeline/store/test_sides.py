@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from projects import configuration
 from thumbwheel.cli.commands.store import store_commands
 from thumbwheel.config import SourceConfig
-from thumbwheel.ingest.sides import side_warnings
 from thumbwheel.store import VoteSides
+from thumbwheel.store.sides import side_warnings
 
 
 def ingested(folder: Path, records: list[dict[str, Any]], keys: str = "") -> str:

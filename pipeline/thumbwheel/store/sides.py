@@ -6,12 +6,30 @@ Nothing is known but what is stored, so these are warnings, each with what would
 from collections.abc import Sequence
 
 from thumbwheel.config import SourceConfig
-from thumbwheel.store import VoteSides
+from thumbwheel.store.database import Connection
+from thumbwheel.store.values import VoteSides
 
-__all__ = ["side_warnings"]
+__all__ = ["side_warnings", "vote_sides"]
 
 _FEW = 20
 """One-sided votes are told of from so many on: three thumbs up are nothing to wonder at."""
+
+
+_SIDES = """
+SELECT source, count(*) AS votes,
+       count(*) FILTER (score > 0) AS up, count(*) FILTER (score < 0) AS down,
+       bool_and(score IN (0, 1)) AS only_0_1
+FROM events WHERE is_vote AND score IS NOT NULL GROUP BY source ORDER BY source
+"""
+
+
+def vote_sides(connection: Connection) -> list[VoteSides]:
+    """Return the sides of every source's votes, withdrawn ones left out.
+
+    Args:
+        connection: In a transaction.
+    """
+    return [VoteSides(*row) for row in connection.execute(_SIDES).fetchall()]
 
 
 def side_warnings(sources: Sequence[SourceConfig], sides: Sequence[VoteSides]) -> list[str]:
