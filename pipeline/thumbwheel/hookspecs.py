@@ -36,10 +36,11 @@ class HookSpecs:
 
     @hookspec
     def process_dead_letters(self, letters: pa.Table) -> pa.Table:
-        """Change records that could not be read before they are kept: redact.
+        """Change raw records before they are kept: redact.
 
-        Called once per ingested batch that has any, chained and failing closed like
-        `process_events`.
+        Called once per ingested batch that has records which could not be read, and by the HTTP
+        receiver for each request, before it is in the log: there ids are hidden, and the reason is
+        empty. Chained and failing closed like `process_events`.
 
         Args:
             letters: `tables.DEAD_LETTERS`.

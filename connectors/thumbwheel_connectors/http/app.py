@@ -5,8 +5,10 @@ reads signatures and builds models would take longer over it than all the rest t
 """
 
 import asyncio
+import logging
 import math
 import time
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from limits import RateLimitItem, parse
@@ -19,13 +21,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from thumbwheel.events import EventParser
+from thumbwheel.errors import ThumbwheelError
+from thumbwheel.events import EventParser, MalformedRecordError
 from thumbwheel_connectors.http.auth import Gatekeeper
 from thumbwheel_connectors.http.events import Kind, parse_body, to_lines
 from thumbwheel_connectors.http.openapi import MAX_BATCH, MAX_KEY, describe, docs_page
 from thumbwheel_connectors.http.writer import GroupCommit
 
 __all__ = ["make_app"]
+
+_log = logging.getLogger("thumbwheel.http")
 
 _MAX_HELD_BYTES = 128 * 1024 * 1024
 _ROUTING = {
@@ -39,6 +44,7 @@ def make_app(
     log: GroupCommit,
     *,
     parser: EventParser,
+    keep: Callable[[Sequence[bytes]], Sequence[bytes]] | None,
     max_body_bytes: int,
     rate_limit: str,
     body_seconds: float,
@@ -49,11 +55,12 @@ def make_app(
         gatekeeper: Who may send.
         log: Where the events go.
         parser: Reads them there: what it cannot read is refused.
+        keep: Returns lines as they may be kept.
         max_body_bytes: The largest body.
         rate_limit: Events of one sender in a time, in the notation of `limits`.
         body_seconds: How long a body may take to come in.
     """
-    intake = _Intake(gatekeeper, log, parser, max_body_bytes, parse(rate_limit), body_seconds)
+    intake = _Intake(gatekeeper, log, parser, keep, max_body_bytes, parse(rate_limit), body_seconds)
     document = describe(max_body_bytes, own_format=parser.reads_own_format)
 
     async def feedback(request: Request) -> Response:
@@ -99,11 +106,12 @@ class _Intake:
         gatekeeper: Gatekeeper,
         log: GroupCommit,
         parser: EventParser,
+        keep: Callable[[Sequence[bytes]], Sequence[bytes]] | None,
         max_body_bytes: int,
         rate_limit: RateLimitItem,
         body_seconds: float,
     ) -> None:
-        self._gatekeeper, self._log, self._parser = gatekeeper, log, parser
+        self._gatekeeper, self._log, self._parser, self._keep = gatekeeper, log, parser, keep
         self._max_body_bytes, self._body_seconds = max_body_bytes, body_seconds
         self._rate_limit = rate_limit
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
@@ -124,7 +132,7 @@ class _Intake:
             key = _request_key(request.headers)
             name = f"{named}/{key}" if key else None
             lines = to_lines(events, kind, name, round(time.time(), 3), self._parser)
-            await self._log.append(lines)
+            await self._log.append(b"\n".join([*await self._kept(lines), b""]))
         except asyncio.CancelledError as error:
             # Only the server's own end does this, after its grace.
             raise _unavailable("the receiver is stopping; send it again", retry_after=5) from error
@@ -155,6 +163,19 @@ class _Intake:
             ) from error
         except ClientDisconnect as error:
             raise HTTPException(400, "the connection ended before the body did") from error
+
+    async def _kept(self, lines: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the lines as plugins let them be kept; nothing is kept where one fails."""
+        if self._keep is None:
+            return lines
+        try:
+            return await asyncio.to_thread(self._keep, lines)
+        except MalformedRecordError as error:
+            raise HTTPException(422, f"nothing was taken: {error}") from error
+        except ThumbwheelError as error:
+            _log.error("events are refused with 503, a plugin failed: %s", error)
+            message = "the events could not be redacted; send them again"
+            raise _unavailable(message, retry_after=5) from error
 
     async def _check_count(self, count: int, sender: str) -> None:
         if count == 0:

@@ -92,11 +92,16 @@ class HttpConnector:
         """
         return erase_lines(self.log, is_forgotten)
 
-    def listen(self, parser: EventParser | None = None) -> Receiver:
+    def listen(
+        self,
+        parser: EventParser | None = None,
+        keep: Callable[[Sequence[bytes]], Sequence[bytes]] | None = None,
+    ) -> Receiver:
         """Listen in a thread of this process.
 
         Args:
             parser: Reads the log later; what it cannot read is answered with 422.
+            keep: Returns events as they may be kept in the log; None keeps them as they are.
 
         Raises:
             SourceError: Nobody is allowed to send, a key is not set or too short, the log cannot
@@ -122,6 +127,7 @@ class HttpConnector:
                 ),
             ),
             parser=parser or EventParser(),
+            keep=keep,
             max_body_bytes=self.max_body_bytes,
             rate_limit=self.rate_limit,
         )

@@ -32,8 +32,8 @@ def parse_body(body: bytes | bytearray) -> list[Any]:
 
 def to_lines(
     events: Sequence[Any], kind: Kind, name: str | None, received_at: float, parser: EventParser
-) -> bytes:
-    """Return the events as lines of the log.
+) -> list[bytes]:
+    """Return the events as lines of the log, without their ends.
 
     Each line is the event as it was sent, with `event_id` and `received_at`; records in another
     format have these under names that are no other tool's. An event without an id is named after
@@ -59,7 +59,7 @@ def to_lines(
         except MalformedRecordError as error:
             which = f"event {index} (counted from 0)" if len(events) > 1 else "the event"
             raise HTTPException(422, f"nothing was taken: {which} is not valid: {error}") from error
-    return b"\n".join([*lines, b""])
+    return lines
 
 
 def _to_line(

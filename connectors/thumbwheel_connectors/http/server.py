@@ -1,5 +1,6 @@
 """The receiver: a server in a thread, the log behind it, and the lock on that log."""
 
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -26,6 +27,7 @@ class HttpReceiver:
         port: The port; 0 takes a free one.
         gatekeeper: Who may send.
         parser: Reads the log; by default, as Thumbwheel's event format.
+        keep: Returns lines as they may be kept in the log; by default, as they are.
         max_body_bytes: The largest body.
         rate_limit: Events of one sender in a time, in the notation of `limits`.
         body_seconds: How long a body may take to come in.
@@ -46,6 +48,7 @@ class HttpReceiver:
         gatekeeper: Gatekeeper,
         *,
         parser: EventParser | None = None,
+        keep: Callable[[Sequence[bytes]], Sequence[bytes]] | None = None,
         max_body_bytes: int,
         rate_limit: str,
         body_seconds: float = _BODY_SECONDS,
@@ -70,6 +73,7 @@ class HttpReceiver:
                 gatekeeper,
                 log,
                 parser=parser or EventParser(),
+                keep=keep,
                 max_body_bytes=max_body_bytes,
                 rate_limit=rate_limit,
                 body_seconds=body_seconds,

@@ -3,6 +3,7 @@
 - `pipeline`: one source, read, parsed and stored at the same time, in order.
 - `run`: every source until it is caught up; the store built anew from the sources.
 - `replay`: dead letters, tried again.
+- `received`: records as a receiver keeps them, without what plugins redact.
 - `preview`: what the first records of a source would become.
 - `guess`, `guessed_values`: how a sample would be read, by its keys and values.
 """

@@ -23,6 +23,7 @@ from thumbwheel.config import SourceConfig
 from thumbwheel.errors import ConfigError
 from thumbwheel.events import IDENTIFIED, EventParser, Malformed, ParsedBatch, text_identity
 from thumbwheel.events.parallel import Parsing
+from thumbwheel.ingest.received import keeping
 from thumbwheel.plugin import load_connector, load_mapping, load_rules
 from thumbwheel.plugin.host import Plugins
 from thumbwheel.store import DeadLetter, Store
@@ -121,6 +122,7 @@ class SourcePipeline:
     ) -> None:
         self.name, self._namespace = source.name, source.id_namespace
         self.parser = parser_for(source, base_dir)
+        self.keep = keeping(plugins, self.parser)
         self.connector = connector_for(source, base_dir, self.parser)
         self._batch_size = source.batch_size
         self._store, self._plugins, self._parsing = store, plugins, parsing

@@ -65,7 +65,9 @@ class SourceThread:
             SourceError: It cannot listen as configured.
         """
         if isinstance(self._pipeline.connector, ReceivingConnector):
-            self._receiver = self._pipeline.connector.listen(self._pipeline.parser)
+            self._receiver = self._pipeline.connector.listen(
+                self._pipeline.parser, self._pipeline.keep
+            )
             _log.info("receiving", source=self.name, url=self._receiver.url)
         self._thread.start()
 

@@ -103,12 +103,16 @@ class ReceivingConnector(Connector, Protocol):
     `open` reads that log, whether or not anybody receives.
     """
 
-    def listen(self, parser: Any = None) -> Receiver:
+    def listen(
+        self, parser: Any = None, keep: Callable[[Sequence[bytes]], Sequence[bytes]] | None = None
+    ) -> Receiver:
         """Begin to receive; called once, by the process that reads the source continuously.
 
         Args:
             parser: The `events.EventParser` that reads the log: what it cannot read is refused.
                 None for records in Thumbwheel's event format.
+            keep: Returns records as they may be kept on disk, without what plugins redact; it may
+                take as long as a plugin does. None keeps them as they are.
 
         Raises:
             SourceError: It cannot listen as configured.
