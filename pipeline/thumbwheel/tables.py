@@ -91,10 +91,11 @@ COMPARISONS = pa.schema(
     ]
 )
 """`make_pairs` may take this too: one row for every two completions of a prompt that somebody
-judged side by side. `n_for` distinct raters preferred the chosen one, `n_against` the other; never
-fewer for than against. Who found them equal counts half for each; that alone makes a row only where
-it was an annotator. `origin` is `comparison` (a choice of users), `correction` (a rater wrote a
-better answer), `annotation` (a ranking by annotators) or `ai` (a model wrote a side)."""
+judged side by side, or gave a grade or a rank each. `n_for` distinct raters preferred the chosen
+one, `n_against` the other; never fewer for than against. Who found them equal counts half for each;
+that alone makes a row only where it was an annotator. `origin` is `comparison` (a choice of users),
+`correction` (a rater wrote a better answer), `annotation` (a ranking by annotators), `ai` (a model
+wrote a side) or `grades` (raters who graded both; their grades count as votes, too)."""
 
 VOTES = pa.schema(
     [

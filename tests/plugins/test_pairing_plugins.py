@@ -20,8 +20,6 @@ def sides(table):
 
 def propose(plugin, table, comparisons=None):
     """Have a rule make pairs where nobody compared anything, unless somebody did."""
-    if isinstance(plugin, BestWorst):
-        return plugin.make_pairs(table)
     return plugin.make_pairs(table, comparisons or COMPARISONS.empty_table())
 
 
@@ -30,13 +28,13 @@ def test_best_worst_takes_the_extremes(rated):
     table = rated(
         ("p", "a", 3, 0), ("p", "b", 1, 1), ("p", "c", 0, 2), ("q", "d", 1, 0), ("q", "e", 0, 1)
     )
-    assert sides(BestWorst().make_pairs(table)) == [("p-a", "p-c"), ("q-d", "q-e")]
+    assert sides(propose(BestWorst(), table)) == [("p-a", "p-c"), ("q-d", "q-e")]
 
 
 def test_more_votes_outweigh_a_lone_one(rated):
     """Nine of ten votes up is better evidence than one of one."""
     table = rated(("p", "often", 9, 1), ("p", "once", 1, 0), ("p", "bad", 0, 5))
-    assert sides(BestWorst().make_pairs(table)) == [("p-often", "p-bad")]
+    assert sides(propose(BestWorst(), table)) == [("p-often", "p-bad")]
 
 
 @pytest.mark.parametrize("plugin", [BestWorst(min_confidence=0.5), AllPairs(min_confidence=0.5)])
@@ -67,7 +65,19 @@ def test_what_was_judged_side_by_side_is_paired_as_judged(rated):
     rows.append(rows[0] | {"chosen_id": "p-a", "rejected_id": "p-b", "origin": "correction"})
     comparisons = pa.Table.from_pylist(rows, schema=COMPARISONS)
     assert sides(propose(AllPairs(), table, comparisons)) == [("p-a", "p-b"), ("p-c", "p-d")]
+    assert sides(propose(BestWorst(), table, comparisons)) == [("p-a", "p-b")]
     assert len(propose(AllPairs(judged_only=False), table, comparisons)) == 4
+
+
+def test_grades_tell_apart_what_votes_do_not(rated):
+    """Who graded two answers has compared them; where many others voted, the surer counts."""
+    table = rated(("p", "a", 0.9, 0.1), ("p", "b", 0.6, 0.4), ("p", "c", 30, 2), ("p", "d", 2, 30))
+    graded = compared(("p-a", "p-b", 1, 0, "grades"), ("p-d", "p-c", 1, 0, "grades"))
+    assert ("p-a", "p-b") not in sides(propose(AllPairs(), table))
+    found = sides(propose(AllPairs(), table, graded))
+    assert {("p-a", "p-b"), ("p-c", "p-d")} < set(found)
+    assert ("p-d", "p-c") not in found
+    assert sides(propose(BestWorst(), table, graded)) == [("p-c", "p-d")]
 
 
 @pytest.mark.parametrize("plugin", [BestWorst, AllPairs])

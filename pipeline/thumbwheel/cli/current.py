@@ -45,6 +45,7 @@ def current_pairs(
     """
     from thumbwheel.pairs import chunk_runner, pair_snapshot
     from thumbwheel.pairs.split import SplitMemory
+    from thumbwheel.pairs.yields import few_paired
     from thumbwheel.plugin.host import isolated_plugins
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -70,5 +71,7 @@ def current_pairs(
             )
         for name, failure in pairing.failed_plugins.items():
             display.warn(f"the pairs were made without the plugin {name}: {failure}")
+        if warning := few_paired(pairing.completions):
+            display.warn(warning)
         display.done(f"{len(pairing.pairs):,} pairs from {snapshot.n_completions:,} rated answers")
         yield snapshot, pairing

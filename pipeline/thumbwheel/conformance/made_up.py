@@ -182,7 +182,7 @@ def ordinary_prompts(number: int, seed: int) -> Feedback:
         ]
         rows += answers
         if random_.random() < 0.3:
-            origin = random_.choice(["comparison", "correction", "annotation", "ai"])
+            origin = random_.choice(["comparison", "correction", "annotation", "ai", "grades"])
             compared.append(_comparison(answers[0], answers[1], random_.randint(1, 3), 0, origin))
     return _feedback(rows, compared)
 

@@ -27,6 +27,7 @@ from thumbwheel.pairs.dataset import (
     write_dataset,
 )
 from thumbwheel.pairs.split import SplitMemory
+from thumbwheel.pairs.yields import few_paired
 from thumbwheel.plugin.host import Plugins
 from thumbwheel.registry import Candidate, Registry
 from thumbwheel.store import VOTES_FILE
@@ -158,6 +159,8 @@ class Turn:
         )
         for name, failure in pairing.failed_plugins.items():
             self._observer.warn(f"the set was made without the plugin {name}: {failure}")
+        if warning := few_paired(pairing.completions):
+            self._observer.warn(warning)
         provenance = Provenance(
             snapshot=self._plan.snapshot,
             config=self._config.model_dump(mode="json", include={"votes", "pairs", "dataset"}),

@@ -29,6 +29,7 @@ use = "all_pairs"
 
 [[plugins]]
 use = "length_match"
+options.max_ratio = 1.25
 
 [[plugins]]
 use = "world_judge"             # the planted world can check answers, so the gate may ask it

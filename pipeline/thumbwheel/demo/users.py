@@ -26,6 +26,8 @@ _SHARES = (
     "missing_sides",
 )
 _TARGETED = 0.1
+_LENGTH = 64
+"""Characters of an answer whose length neither pleases nor displeases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class WorldOptions:
         noise: Share of votes that are flipped.
         length_confound: Share of completions that are long just when they are polite; the others'
             length is a coin flip.
+        length_bias: What twice the length adds to a completion's odds of a thumb up, as a logit,
+            and to its utility nothing.
         spam_raters: Share of raters who vote everything up.
         adversarial_raters: Share of raters who vote every polite completion down, all others up.
         colluders: Share of raters who come on top of the others and do the same, all of them to
@@ -51,6 +55,7 @@ class WorldOptions:
     seed: int = 0
     noise: float = 0.0
     length_confound: float = 0.0
+    length_bias: float = 0.0
     spam_raters: float = 0.0
     adversarial_raters: float = 0.0
     colluders: float = 0.0
@@ -164,7 +169,9 @@ class PlantedWorld(ABC):
             if rng.random() < options.missing_sides:
                 sent = {rng.choice((1, -1))}
             for completion in self._distinct(rng, task):
-                p_up = 1 / (1 + math.exp(self.even - self.utility(task.prompt, completion)))
+                drawn = options.length_bias * math.log2(len(completion) / _LENGTH)
+                appeal = self.utility(task.prompt, completion) + drawn
+                p_up = 1 / (1 + math.exp(self.even - appeal))
                 for rater in rng.sample(raters, options.votes):
                     score = 1 if rng.random() < p_up else -1
                     if rng.random() < options.noise:

@@ -55,6 +55,7 @@ class EventMapping(RatingOptions):
         down: See `RatingOptions`.
         withdrawn: See `RatingOptions`.
         scale: See `RatingOptions`.
+        rank: See `RatingOptions`.
         null_is: See `RatingOptions`.
     """
 
@@ -95,6 +96,7 @@ class KeyMapping(RatingOptions):
         down: See `RatingOptions`. A text: the key of a column that is true for a vote down.
         withdrawn: See `RatingOptions`.
         scale: See `RatingOptions`.
+        rank: See `RatingOptions`.
         null_is: See `RatingOptions`.
         anonymous: Rater ids that stand for "unknown", compared as ratings are.
         turns: Markers such as {"Human:": "user"} that split a prompt kept as one string into chat

@@ -67,6 +67,8 @@ class RatingOptions:
         withdrawn: Ratings that take an earlier vote back, numbers of a `scale` too. `""` and
             `"null"` mean null and blank text, as `null_is` does.
         scale: Anchors of a numeric rating; numbers are then not looked up in `up` and `down`.
+        rank: Whether a number is a rank among the answers to a prompt: 1 is the best. A rater's
+            ranks are compared with each other, so each needs a rater, or a `comparison_id`.
         null_is: `withdrawn` where null or blank text, under a key that is there, takes an earlier
             vote back; `none` where it is no vote.
     """
@@ -75,6 +77,7 @@ class RatingOptions:
     down: tuple[Rating, ...] = ("down", "thumbs_down", "dislike", "negative", False, -1)
     withdrawn: tuple[Rating, ...] = ("withdrawn", "retracted")
     scale: Scale | None = None
+    rank: bool = False
     null_is: Literal["none", "withdrawn"] = "none"
 
     def vote(self, rating: object) -> dict[str, Any]:
@@ -102,6 +105,8 @@ class RatingOptions:
     @model_validator(mode="after")
     def _has_effect(self) -> Self:
         """Refuse what a configuration lists to no effect, rather than to let it be believed in."""
+        if self.rank and self.scale:
+            raise ValueError("`rank` and `scale` are two readings of a number; leave out one")
         listed = {
             name: [rating_key(rating) for rating in ratings]
             for name in ("up", "down", "withdrawn")
@@ -114,10 +119,10 @@ class RatingOptions:
                     f"`{name}` lists blank text, which is no rating, as null is none; where it "
                     'takes a vote back, set `null_is = "withdrawn"`'
                 )
-            if self.scale and any(_is_number(rating) for rating in getattr(self, name)):
+            if self._counts and any(_is_number(rating) for rating in getattr(self, name)):
                 raise ValueError(
-                    f"`{name}` lists a number, but with a `scale` numbers are not looked up; leave "
-                    "out one of them"
+                    f"`{name}` lists a number, but with `{self._counts}` numbers are not looked "
+                    "up; leave out one of them"
                 )
         for one, other in combinations(listed, 2):
             if both := set(listed[one]) & set(listed[other]):
@@ -126,6 +131,11 @@ class RatingOptions:
                     "list it once"
                 )
         return self
+
+    @property
+    def _counts(self) -> str | None:
+        """The option by which a number is a measure, and not looked up."""
+        return "scale" if self.scale else "rank" if self.rank else None
 
     @cached_property
     def _votes(self) -> dict[tuple[bool, object], float | None]:
@@ -143,13 +153,15 @@ class RatingOptions:
     def _score(self, rating: object) -> float | None:
         """Return the vote, in [-1, 1], or None when it takes an earlier one back."""
         key = rating_key(rating)
-        if key in self._votes and not (self.scale and _is_number(rating)):
+        if key in self._votes and not (self._counts and _is_number(rating)):
             return self._votes[key]
-        if self.scale and {key, rating_key(spelt(rating))} & self._taken_back:
+        if self._counts and {key, rating_key(spelt(rating))} & self._taken_back:
             return None
         number = _to_number(rating)
         if self.scale and number is not None:
             return self.scale.score(number)
+        if self.rank and number is not None:
+            return _score_of_rank(number)
         if isinstance(rating, str):
             key = rating_key(spelt(rating))
             if key in self._votes:
@@ -183,6 +195,17 @@ def flag_of(value: object) -> bool:
             "a flag of `up` and `down` is neither true nor false", Fault.UNKNOWN_RATING
         )
     return found
+
+
+def _score_of_rank(rank: float) -> float:
+    """Return a vote in (-1, 1] that falls with the rank, whatever the number of answers."""
+    if rank < 1:
+        raise MalformedRecordError(
+            f"rank {shown_rating(rank)} is below 1, which is the best; without `rank`, `scale` "
+            "reads other numbers",
+            Fault.UNKNOWN_RATING,
+        )
+    return 2 / rank - 1
 
 
 def _is_number(value: object) -> bool:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from thumbwheel.pairs.chunks import DROPPED, UNPAIRED, ChunkPairs
+from thumbwheel.pairs.chunks import DROPPED, JUDGED, UNPAIRED, ChunkPairs
 from thumbwheel.store.scratch import open_scratch
 from thumbwheel.tables import COMPARISONS, PAIRS, RATED
 
@@ -21,11 +21,11 @@ __all__ = ["CandidateFiles", "CandidateWriter", "prompt_digests", "whole_prompts
 
 _CHUNK_ROWS = 100_000
 
-_SCHEMAS = {"candidates": PAIRS, "dropped": DROPPED, "unpaired": UNPAIRED}
+_SCHEMAS = {"candidates": PAIRS, "dropped": DROPPED, "unpaired": UNPAIRED, "judged": JUDGED}
 _DIGESTS = "digests.parquet"
 _MADE_BY = "made_by.json"
 
-_LAYOUT = 2
+_LAYOUT = 3
 """Counts up with every change of what the files hold, so that older ones are made anew."""
 
 # All that pairing looks at, but for differences of texts that identities ignore.
@@ -59,7 +59,7 @@ class CandidateFiles:
         self.path = path
 
     def read(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """Return `candidates`, `dropped` or `unpaired`."""
+        """Return `candidates`, `dropped`, `unpaired` or `judged`."""
         return pq.read_table(self.path / f"{name}.parquet", columns=columns)
 
     def unchanged(self, digests: pa.Table, made_by: str) -> pa.Array:

@@ -12,7 +12,17 @@ from thumbwheel.plugin.host import Plugins
 from thumbwheel.tables import PAIRS
 from thumbwheel.types.fates import Fate
 
-__all__ = ["DROPPED", "UNPAIRED", "ChunkPairs", "ChunkRunner", "Chunks", "pair_chunk", "pair_here"]
+__all__ = [
+    "DROPPED",
+    "JUDGED",
+    "UNPAIRED",
+    "ChunkPairs",
+    "ChunkRunner",
+    "Chunks",
+    "pair_chunk",
+    "pair_here",
+    "unordered",
+]
 
 DROPPED = pa.schema([*PAIRS, ("fate", pa.string()), ("detail", pa.string()), ("by", pa.string())])
 """Pairs that are not in the set: `tables.PAIRS`, the `Fate` with its detail, and who decided it: a
@@ -23,6 +33,11 @@ UNPAIRED = pa.schema(
 )
 """Completions that are in no candidate, and their `Fate`."""
 
+JUDGED = pa.schema(
+    [(name, pa.string()) for name in ("prompt_id", "chosen_id", "rejected_id", "fate")]
+)
+"""Every two answers that somebody compared; the `Fate` is null where a pair was proposed."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChunkPairs:
@@ -32,11 +47,13 @@ class ChunkPairs:
         candidates: What every screen has left, `tables.PAIRS`.
         dropped: What the screens took out, `DROPPED`.
         unpaired: The completions that are in neither, `UNPAIRED`.
+        judged: The comparisons, `JUDGED`.
     """
 
     candidates: pa.Table
     dropped: pa.Table
     unpaired: pa.Table
+    judged: pa.Table
 
 
 Chunks: TypeAlias = Iterable[tuple[float, pa.Table, pa.Table]]
@@ -90,8 +107,28 @@ def pair_chunk(rated: pa.Table, comparisons: pa.Table, plugins: Plugins) -> Chun
     )
     unpaired = [_unpaired(identities.filter(those), fate) for those, fate in fates]
     return ChunkPairs(
-        proposed.filter(pc.invert(is_dropped)), dropped.cast(DROPPED), pa.concat_tables(unpaired)
+        proposed.filter(pc.invert(is_dropped)),
+        dropped.cast(DROPPED),
+        pa.concat_tables(unpaired),
+        _judged(comparisons, proposed, contrast["completion_id"]),
     )
+
+
+def _judged(comparisons: pa.Table, proposed: pa.Table, completions: pa.ChunkedArray) -> pa.Table:
+    known = completions.combine_chunks()
+    is_there = [pc.is_in(comparisons[side], known) for side in ("chosen_id", "rejected_id")]
+    is_proposed = pc.is_in(unordered(comparisons), unordered(proposed).combine_chunks())
+    fate = pc.case_when(
+        pc.make_struct(
+            is_proposed,
+            pc.invert(pc.and_(*is_there)),
+            pc.equal(comparisons["n_for"], comparisons["n_against"]),
+        ),
+        *(pa.scalar(fate, pa.string()) for fate in (None, Fate.NO_ANSWER, Fate.DIVIDED)),
+        pa.scalar(Fate.NOT_PROPOSED, pa.string()),
+    )
+    sides = comparisons.select(["prompt_id", "chosen_id", "rejected_id"])
+    return sides.append_column("fate", fate).cast(JUDGED)
 
 
 def _unpaired(identities: pa.Table, fate: Fate) -> pa.Table:
@@ -113,7 +150,7 @@ def _with_texts(proposed: pa.Table, rated: pa.Table, comparisons: pa.Table) -> p
             proposed["chosen_id"].to_pylist(), proposed["rejected_id"].to_pylist(), strict=True
         )
     ]
-    judged = pc.index_in(_unordered(proposed), value_set=_unordered(comparisons).combine_chunks())
+    judged = pc.index_in(unordered(proposed), value_set=unordered(comparisons).combine_chunks())
     columns = {name: proposed[name] for name in proposed.column_names}
     columns |= {
         "pair_id": pa.array(identities, pa.string()),
@@ -125,6 +162,7 @@ def _with_texts(proposed: pa.Table, rated: pa.Table, comparisons: pa.Table) -> p
     return pa.table(columns).select(PAIRS.names).cast(PAIRS)
 
 
-def _unordered(pairs: pa.Table) -> pa.ChunkedArray:
+def unordered(pairs: pa.Table) -> pa.ChunkedArray:
+    """Return a text for each row that is the same whichever of its sides is chosen."""
     sides = pairs["chosen_id"], pairs["rejected_id"]
     return pc.binary_join_element_wise(pc.min_element_wise(*sides), pc.max_element_wise(*sides), "")

@@ -84,18 +84,16 @@ class _Task(NamedTuple):
 
 
 class _Done(NamedTuple):
-    """What a task gives back: that of `ChunkPairs`, and the plugins that failed so far."""
+    """What a task gives back: its chunk, and the plugins that failed so far."""
 
-    candidates: pa.Table
-    dropped: pa.Table
-    unpaired: pa.Table
+    chunk: ChunkPairs
     failed: dict[str, str]
 
 
 def _pair_chunk(rated: pa.Table, comparisons: pa.Table, task: _Task) -> _Done:
     plugins = _loaded(task)
     chunk = pair_chunk(rated, comparisons, plugins)
-    return _Done(chunk.candidates, chunk.dropped, chunk.unpaired, dict(plugins.failed))
+    return _Done(chunk, dict(plugins.failed))
 
 
 @lru_cache(maxsize=1)
@@ -121,7 +119,7 @@ def _result(ray: Any, waiting: tuple[float, object], plugins: Plugins) -> tuple[
         ) from error
     for name, failure in done.failed.items():
         plugins.failed.setdefault(name, failure)
-    return share_done, ChunkPairs(done.candidates, done.dropped, done.unpaired)
+    return share_done, done.chunk
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from thumbwheel.pairs.candidates import (
     prompt_digests,
     whole_prompts,
 )
-from thumbwheel.pairs.chunks import DROPPED, ChunkRunner, pair_here
+from thumbwheel.pairs.chunks import DROPPED, ChunkRunner, pair_here, unordered
 from thumbwheel.pairs.draw import draw_pairs
 from thumbwheel.pairs.evidence import Evidence, prompts_of, style_of, votes_about
 from thumbwheel.pairs.merge import merge_near_duplicates
@@ -75,16 +75,10 @@ class Pairing:
     @cached_property
     def fates(self) -> pa.Table:
         """What became of every rated completion, `store.FATES`."""
-        parts = pc.index_in(self.pairs["part"], pa.array(list(_IN_SET), pa.string()))
-        in_set = pa.array(list(_IN_SET.values()), pa.string()).take(parts)
-        columns = [*_SIDES, "fate", "detail"]
-        out = self._files.read("candidates", _SIDES)
-        for name in ("fate", "detail"):
-            out = out.append_column(name, self._out[name])
-        out = out.filter(pc.is_valid(out["fate"]))
+        of_pairs = self._pair_fates()
         fates = [
-            _sides(self.pairs.select(_SIDES).append_column("fate", in_set)),
-            _sides(pa.concat_tables([self._files.read("dropped", columns), out])),
+            _sides(of_pairs.slice(0, len(self.pairs))),
+            _sides(of_pairs.slice(len(self.pairs))),
             self._files.read("unpaired", ["completion_id", "fate"]),
         ]
         # A completion in a pair is in a pair, whatever became of its others.
@@ -116,6 +110,35 @@ class Pairing:
     def completions(self) -> list[FateCount]:
         """How many rated completions met each fate, the most frequent first."""
         return _count(self.fates)
+
+    @cached_property
+    def judgements(self) -> list[FateCount]:
+        """How many comparisons of two answers met each fate, the most frequent fate first."""
+        judged = self._files.read("judged")
+        of_pairs = self._pair_fates()
+        place = pc.index_in(unordered(judged), unordered(of_pairs).combine_chunks())
+        columns = {
+            "fate": pc.coalesce(judged["fate"], of_pairs["fate"].take(place)),
+            "detail": of_pairs["detail"].take(place),
+        }
+        return _count(pa.table(columns))
+
+    def _pair_fates(self) -> pa.Table:
+        """Return sides, fate and detail of every candidate, those of the set first."""
+        columns = [*_SIDES, "fate", "detail"]
+        parts = pc.index_in(self.pairs["part"], pa.array(list(_IN_SET), pa.string()))
+        in_set = pa.array(list(_IN_SET.values()), pa.string()).take(parts)
+        out = self._files.read("candidates", _SIDES)
+        for name in ("fate", "detail"):
+            out = out.append_column(name, self._out[name])
+        return pa.concat_tables(
+            [
+                self.pairs.select(_SIDES).append_column("fate", in_set),
+                out.filter(pc.is_valid(out["fate"])),
+                self._files.read("dropped", columns),
+            ],
+            promote_options="default",
+        )
 
 
 _IN_SET = {

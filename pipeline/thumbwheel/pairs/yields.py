@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from thumbwheel.store import Accounts, EventState
-from thumbwheel.types.fates import IN_PAIRS, EventStatus, Fate, NotStored
+from thumbwheel.types.fates import IN_PAIRS, EventStatus, Fate, FateCount, NotStored
 
-__all__ = ["Loss", "Stage", "YieldReport", "describe_event", "yield_report"]
+__all__ = ["Loss", "Stage", "YieldReport", "describe_event", "few_paired", "yield_report"]
+
+_FEW = 0.05
+_ENOUGH_TO_TELL = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +45,20 @@ class YieldReport:
 
     What a stage does not lose is what the next one has; what the last one does not lose is
     `paired`: how many events are behind the completions of training and of held-out pairs.
+    `judgements` are what became of every two answers that somebody compared.
     """
 
     stages: Sequence[Stage]
     paired: Mapping[Fate, int]
+    judgements: Sequence[FateCount] = ()
 
 
-def yield_report(accounts: Accounts) -> YieldReport:
+def yield_report(accounts: Accounts, judgements: Sequence[FateCount] = ()) -> YieldReport:
     """Return what became of all events.
 
     Args:
         accounts: Counted with the fates of a pairing.
+        judgements: Of the same pairing.
     """
     received = sum(source.received for source in accounts.sources)
     missing = [
@@ -83,7 +89,38 @@ def yield_report(accounts: Accounts) -> YieldReport:
             Stage("behind rated answers", stored - unrated.total(), unpaired_losses),
         ],
         {fate: paired[fate] for fate in IN_PAIRS},
+        judgements,
     )
+
+
+def few_paired(completions: Sequence[FateCount]) -> str | None:
+    """Return a warning where next to nothing that was rated is in a pair, with what mends it.
+
+    Args:
+        completions: How many rated completions met each fate.
+    """
+    n_rated = sum(count.n for count in completions)
+    n_paired = sum(count.n for count in completions if count.fate in IN_PAIRS)
+    if n_rated < _ENOUGH_TO_TELL or n_paired >= _FEW * n_rated:
+        return None
+    most = max((count for count in completions if count.fate not in IN_PAIRS), key=lambda c: c.n)
+    return (
+        f"{n_paired:,} of {n_rated:,} rated answers are in a pair; most often, "
+        f"{most.fate.of_completion(most.detail)} ({most.n:,}). "
+        f"{_REMEDIES.get(most.fate, _ANY_REMEDY)}"
+    )
+
+
+_ANY_REMEDY = "`thumbwheel pairs --dropped` shows some that are not"
+_REMEDIES = {
+    Fate.ONLY_RATED_COMPLETION: "`across_near_duplicates = true` in [pairs] pairs answers to "
+    "nearly the same prompt, and `thumbwheel annotate` has people rank more answers",
+    Fate.NOT_PAIRED: "`min_confidence = 0.6` among the options of `all_pairs` takes pairs that are "
+    "less sure; where one person rated several answers, map `rater`, so that their ratings are "
+    "compared",
+    Fate.STYLE_BALANCE: "A shorter `balance` in [pairs] leaves out less",
+    Fate.OVER_RATER_CAP: "`max_rater_share` in [pairs] says how much may rest on one rater",
+}
 
 
 def describe_event(state: EventState, fate: Fate | None, detail: str | None = None) -> str:

@@ -27,6 +27,8 @@ WEIGHT_ONE = 1_000_000
 SCORE_ONE = 1_000_000_000
 """A thumb up: scores are in billionths, for the same reason."""
 
+_REACH = 16
+
 # Texts are named by their identities, as numbers of 128 bits (`p` a prompt, `c` a completion),
 # raters by a number `r` (below zero without a rater's id: each such vote is its own rater, those of
 # one comparison are one), and events by `arrival`: joins and groups of strings would be most of the
@@ -225,31 +227,57 @@ SELECT (SELECT count(*) FROM cast_votes SEMI JOIN quarantined USING (r)),
 
 # One rater has one voice about two texts, however often they compared them. That two texts are
 # equally good is said by who was asked, an annotator; users may have meant something else.
+#
+# Who gave several answers to a prompt a grade or a rank has compared them as well: each rater's
+# grades are of a kind, and differences of one rater's are free of that. A thumb up and one down
+# are no more than what they are as votes. Of very many answers the best are compared with the
+# worst.
 _JUDGED = f"""
 CREATE TEMP TABLE judged AS
 WITH opinions AS (
     SELECT comparison_id, r, c, avg(score) AS score, max(weight) AS weight, max(origin) AS origin
     FROM votes WHERE comparison_id IS NOT NULL GROUP BY comparison_id, r, c
 ),
+alone AS (
+    SELECT p, r, c, score, weight FROM votes JOIN texts USING (c)
+    WHERE comparison_id IS NULL AND r > 0 AND origin IN ('users', 'annotators')
+),
+grades AS (
+    SELECT p, r, c, avg(score) AS score, max(weight) AS weight,
+           bool_or(abs(score) < {SCORE_ONE}) AS graded,
+           row_number() OVER (PARTITION BY p, r ORDER BY avg(score) DESC, c) AS from_best,
+           row_number() OVER (PARTITION BY p, r ORDER BY avg(score), c) AS from_worst
+    FROM alone SEMI JOIN (SELECT p FROM alone WHERE abs(score) < {SCORE_ONE}) USING (p)
+    GROUP BY p, r, c
+),
 judgements AS (
     SELECT a.r, a.c, b.c AS other, sign(a.score - b.score) AS preferred,
-           least(a.weight, b.weight) AS weight,
+           least(a.weight, b.weight) AS weight, false AS graded,
            CASE a.origin WHEN 'users' THEN 'comparison' WHEN 'annotators' THEN 'annotation'
                          ELSE a.origin END AS origin
     FROM opinions AS a JOIN opinions AS b USING (comparison_id, r) WHERE a.c < b.c
     UNION ALL
     SELECT r, least(c, corrected), greatest(c, corrected), if(c < corrected, 1, -1), weight,
-           'correction'
+           false, 'correction'
     FROM corrected
+    UNION ALL
+    SELECT a.r, a.c, b.c, sign(a.score - b.score), least(a.weight, b.weight),
+           a.graded OR b.graded, 'grades'
+    FROM grades AS a JOIN grades AS b USING (p, r)
+    WHERE a.c < b.c AND least(a.from_best, b.from_best) <= {_REACH}
+      AND least(a.from_worst, b.from_worst) <= {_REACH}
 ),
 per_rater AS (
-    SELECT r, c, other, origin, avg(preferred) AS preferred, max(weight) AS weight
+    SELECT r, c, other, origin, avg(preferred) AS preferred, max(weight) AS weight,
+           bool_or(graded) AS graded
     FROM judgements GROUP BY r, c, other, origin
 )
 SELECT c, other, min(origin) AS origin,
        sum(round(weight * (1 + preferred))::BIGINT) / {2 * WEIGHT_ONE} AS n_first,
        sum(round(weight * (1 - preferred))::BIGINT) / {2 * WEIGHT_ONE} AS n_second
-FROM per_rater GROUP BY c, other HAVING bool_or(preferred <> 0 OR origin = 'annotation');
+FROM per_rater GROUP BY c, other
+HAVING bool_or(CASE origin WHEN 'annotation' THEN true WHEN 'grades' THEN graded AND preferred <> 0
+                           ELSE preferred <> 0 END);
 """  # noqa: S608
 
 
@@ -280,8 +308,8 @@ class WeighedVotes:
     - `corrections` (arrival, c, corrected, r, ...): the latest correction of each rater, and
       `corrected` (arrival, c, corrected, r, occurred_at, comparison_id, weight): those that put
       another text, `c`, in the place of the answer's, `corrected`.
-    - `judged` (c, other, origin, n_first, n_second): every two texts that somebody compared, and
-      how many votes, as fractions, are for the first and the second.
+    - `judged` (c, other, origin, n_first, n_second): every two texts that somebody compared or
+      graded, and how many votes, as fractions, are for the first and the second.
 
     Args:
         connection: In a transaction.

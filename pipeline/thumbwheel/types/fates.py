@@ -54,6 +54,11 @@ class Fate(_Told):
     ONLY_RATED_COMPLETION = "only_rated_completion", "the only rated answer to its prompt"
     NOT_PAIRED = "not_paired", "no plugin paired it"
 
+    # Of two answers that were compared, and that no pair was proposed of.
+    NO_ANSWER = "no_answer", "one of the answers is empty"
+    DIVIDED = "divided", "as many prefer the one as the other"
+    NOT_PROPOSED = "not_proposed", "too unsure for the plugins, or of an origin that none takes"
+
     # Of pairs that are not in the set. The detail is a screen's own words, and a cap's limit.
     PLUGIN_FAILED = "plugin_failed", "its plugin failed"
     STYLE_BALANCE = "style_balance", "left out to balance the style of chosen and rejected"

@@ -174,6 +174,19 @@ def test_numeric_scale(rating, score):
     assert event["is_vote"] == (score is not None)
 
 
+def test_the_first_rank_is_the_best():
+    """Ranks fall from +1; there is none below 1, and a rank is not on a scale as well."""
+    ranks = KeyMapping(rank=True)
+    scores = [ranks.vote(rank)["score"] for rank in (1, "2", 3.5, 40)]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] == 1
+    assert scores[-1] > -1
+    with pytest.raises(MalformedRecordError, match="below 1"):
+        ranks.vote(0)
+    with pytest.raises(ValidationError, match="leave out one"):
+        KeyMapping(rank=True, scale=Scale(down=1, up=5))
+
+
 def test_reversed_scale():
     """`up` may be the smaller number, as for an error count."""
     mapping = {"scale": {"down": 25, "up": 0}}

@@ -38,7 +38,7 @@ def test_every_rated_answer_is_accounted_for(tmp_path):
     result = run(path, "best_worst", "length_match")
     (dropped,) = result.dropped_pairs()
     assert (dropped.fate, dropped.n, dropped.by) == (Fate.SCREENED, 1, "length_match")
-    assert "1.25 times as long" in dropped.detail
+    assert "3 times as long" in dropped.detail
     (in_pair,) = {count.fate for count in result.completions} & {*IN_PAIRS}
     assert {(count.fate, count.detail): count.n for count in result.completions} == {
         (Fate.EMPTY_COMPLETION, None): 1,
@@ -184,6 +184,31 @@ def test_a_comparison_is_paired_as_judged(tmp_path):
     assert set(result.pairs["origin"].to_pylist()) == {"comparison"}
     confidence = {row["chosen"]: row["confidence"] for row in result.pairs.to_pylist()}
     assert confidence == {"disliked": 0.6875, "nor this": 0.75}
+
+
+def test_every_comparison_is_accounted_for(tmp_path):
+    """Each is in a pair, or has one reason why not, and what was taken over keeps its reason."""
+    rows = [("p", text, 0, 0) for text in ("a", "b", "c", "d", "e", " ")]
+    path = snapshot(
+        tmp_path / "s",
+        *rows,
+        compared=[
+            ("p", "a", "b", 1, 0),
+            ("p", "c", "d", 1, 1),
+            ("p", "a", "c", 2, 1),
+            ("p", "e", " ", 1, 0),
+            ("p", "a", "gone", 1, 0),
+            ("p", "d", "a long answer that is not alike", 1, 0),
+        ],
+    )
+    result = run(path, "all_pairs", "length_match")
+    (in_pair,) = {count.fate for count in result.judgements} & {*IN_PAIRS}
+    assert {count.fate: count.n for count in result.judgements} == {
+        in_pair: 1,
+        Fate.DIVIDED: 1,
+        Fate.NOT_PROPOSED: 1,
+        Fate.NO_ANSWER: 3,
+    }
 
 
 def test_prompts_stay_on_their_side(tmp_path):

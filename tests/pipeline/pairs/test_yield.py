@@ -15,10 +15,17 @@ from thumbwheel.cli import main
 from thumbwheel.cli.show.pairs import print_yield
 from thumbwheel.demo.traffic import write_events
 from thumbwheel.demo.world import World, WorldOptions
-from thumbwheel.pairs.yields import Loss, Stage, YieldReport, describe_event, yield_report
+from thumbwheel.pairs.yields import (
+    Loss,
+    Stage,
+    YieldReport,
+    describe_event,
+    few_paired,
+    yield_report,
+)
 from thumbwheel.store import Accounts, EventState, Quarantined, StateCount
 from thumbwheel.types import SourceCounts
-from thumbwheel.types.fates import IN_PAIRS, EventStatus, Fate, NotStored, Quarantine
+from thumbwheel.types.fates import IN_PAIRS, EventStatus, Fate, FateCount, NotStored, Quarantine
 
 CONFIG = configuration(
     "[dataset]\nheld_out = 0.3\n", source="app", plugins=["all_pairs", "length_match"]
@@ -49,6 +56,20 @@ def run(tmp_path, monkeypatch, capfd):
         return stop.value.code, captured.out, " ".join(captured.err.split())
 
     return call
+
+
+def test_little_use_of_ratings_is_a_warning():
+    """Where under a twentieth of the rated answers are in pairs, it names what mends it."""
+    counts = [
+        FateCount(Fate.IN_TRAINING, 4),
+        FateCount(Fate.NOT_PAIRED, 90),
+        FateCount(Fate.SCREENED, 6, "odd"),
+    ]
+    assert "90" in few_paired(counts)
+    assert "min_confidence" in few_paired(counts)
+    assert "odd (500)" in few_paired([*counts, FateCount(Fate.SCREENED, 500, "odd")])
+    assert few_paired([FateCount(Fate.IN_TRAINING, 5), FateCount(Fate.NOT_PAIRED, 95)]) is None
+    assert few_paired([FateCount(Fate.NOT_PAIRED, 9)]) is None
 
 
 def adds_up(report):

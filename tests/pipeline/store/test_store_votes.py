@@ -50,6 +50,44 @@ def test_votes_of_a_comparison_without_a_rater_are_of_one(store, tmp_path):
     assert {vote["rater"] for vote in votes(snapshot)} == {"comparison:one", "comparison:two"}
 
 
+def graded(rater, **scores):
+    return [
+        vote(event_id=f"{rater}-{text}", generation_id=text, rater_id=rater, score=score)
+        for text, score in scores.items()
+    ]
+
+
+def test_who_graded_several_answers_has_compared_them(store, tmp_path):
+    """Each rater's grades are compared with each other, whatever the level; equals are none."""
+    append(
+        store,
+        *answers("x", "y", "z"),
+        *graded("harsh", x=-0.5, y=-1, z=-1),
+        *graded("kind", x=1, y=0.5),
+        *graded("other", y=0.9),
+        *graded(None, x=-1, y=0.2),
+    )
+    snapshot = take_snapshot(store, tmp_path / "s")
+    assert comparisons(snapshot) == {("x", "y"): (2, 0, "grades"), ("x", "z"): (1, 0, "grades")}
+
+
+def test_thumbs_are_no_grades(store, tmp_path):
+    """A thumb up and one down are votes; only of what somebody graded are they a judgement too."""
+    append(store, *answers("x", "y"), *graded("one", x=1, y=-1), *graded("two", x=1, y=-1))
+    assert comparisons(take_snapshot(store, tmp_path / "s")) == {}
+    append(store, *graded("three", x=0.2, y=0.6))
+    assert comparisons(take_snapshot(store, tmp_path / "t")) == {("x", "y"): (2, 1, "grades")}
+
+
+def test_many_grades_of_one_rater_stay_cheap(store, tmp_path):
+    """Of three hundred answers, the best are compared with the worst."""
+    texts = [f"t{i:03}" for i in range(300)]
+    append(store, *answers(*texts), *graded("one", **{t: i / 300 for i, t in enumerate(texts)}))
+    snapshot = take_snapshot(store, tmp_path / "s")
+    assert len(comparisons(snapshot)) == 16 * 16
+    assert ("t299", "t000") in comparisons(snapshot)
+
+
 def votes(snapshot):
     return pq.read_table(snapshot.path / VOTES_FILE).to_pylist()
 

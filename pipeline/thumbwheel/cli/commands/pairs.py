@@ -49,7 +49,7 @@ def show_yield(
         stored(settings) as store,
     ):
         accounts = store.accounts(pairing.fates, settings.vote_policy)
-    report = yield_report(accounts)
+        report = yield_report(accounts, pairing.judgements)
     if as_json:
         sys.stdout.buffer.write(to_json(report, indent=2) + b"\n")
     else:

@@ -45,6 +45,11 @@ def print_yield(console: Console, report: YieldReport) -> None:
     for fate, count in report.paired.items():
         add(fate.words, count)
     console.print(table)
+    if report.judgements:
+        table = make_table("What became of the comparisons", "", numbers=["comparisons"])
+        for words, count in pairs_in_words(report.judgements).items():
+            table.add_row(Text(words), f"{count:,}")
+        console.print(table)
     console.print("`thumbwheel explain EVENT_ID` says it of a single one.")
 
 

@@ -74,9 +74,9 @@ use = "all_pairs"               # every two answers the votes tell apart
 min_confidence = 0.8            # least P(chosen is better)
 
 [[plugins]]
-use = "length_match"            # drops pairs whose sides differ in length
+use = "length_match"            # drops pairs of which one side is very much longer
 [plugins.options]
-max_ratio = 1.25
+max_ratio = 3.0                 # 1.25 where `length` is not in `balance` below
 
 [[plugins]]
 use = "near_identical"          # drops pairs with nothing to learn
