@@ -16,9 +16,10 @@ concise answers.
 
 import argparse
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -40,7 +41,7 @@ from thumbwheel.store.remote import open_store
 from thumbwheel.types import Part
 from workspace import Silent, folder
 
-TROUBLES = {
+TROUBLES: Mapping[str, Mapping[str, Any]] = {
     "clean": {},
     "noise": {"noise": 0.2},
     "confound": {"length_confound": 0.7},

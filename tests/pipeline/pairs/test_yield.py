@@ -65,9 +65,8 @@ def test_little_use_of_ratings_is_a_warning():
         FateCount(Fate.NOT_PAIRED, 90),
         FateCount(Fate.SCREENED, 6, "odd"),
     ]
-    assert "90" in few_paired(counts)
-    assert "min_confidence" in few_paired(counts)
-    assert "odd (500)" in few_paired([*counts, FateCount(Fate.SCREENED, 500, "odd")])
+    assert "(90). `min_confidence = 0.6`" in str(few_paired(counts))
+    assert "odd (500)" in str(few_paired([*counts, FateCount(Fate.SCREENED, 500, "odd")]))
     assert few_paired([FateCount(Fate.IN_TRAINING, 5), FateCount(Fate.NOT_PAIRED, 95)]) is None
     assert few_paired([FateCount(Fate.NOT_PAIRED, 9)]) is None
 
