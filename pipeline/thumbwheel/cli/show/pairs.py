@@ -18,7 +18,7 @@ from thumbwheel.pairs import Pairing
 from thumbwheel.pairs.yields import YieldReport
 from thumbwheel.store import Snapshot
 from thumbwheel.types import Part
-from thumbwheel.types.fates import Fate, completions_in_words, pairs_in_words
+from thumbwheel.types.fates import IN_PAIRS, Fate, completions_in_words, pairs_in_words
 
 __all__ = ["print_pair", "print_pairing", "print_sentence", "print_trace", "print_yield"]
 
@@ -47,8 +47,11 @@ def print_yield(console: Console, report: YieldReport) -> None:
     console.print(table)
     if report.judgements:
         table = make_table("What became of the comparisons", "", numbers=["comparisons"])
-        for words, count in pairs_in_words(report.judgements).items():
-            table.add_row(Text(words), f"{count:,}")
+        table.add_row("two answers compared", f"{sum(count.n for count in report.judgements):,}")
+        lost = [count for count in report.judgements if count.fate not in IN_PAIRS]
+        add_losses(table, pairs_in_words(lost))
+        for words, n in pairs_in_words(c for c in report.judgements if c.fate in IN_PAIRS).items():
+            table.add_row(words, f"{n:,}")
         console.print(table)
     console.print("`thumbwheel explain EVENT_ID` says it of a single one.")
 
