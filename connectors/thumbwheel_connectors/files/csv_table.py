@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,6 +14,9 @@ from thumbwheel.types import Record
 from thumbwheel_connectors.files.text import TextReader
 
 __all__ = ["CsvReader"]
+
+# How a spreadsheet is told what separates the columns of a file, in a line before the header.
+_SEPARATOR = re.compile(rb'"?sep=([\t ,;:|])"?', re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -36,7 +40,8 @@ class _TooLongError(Exception):
 class CsvReader(TextReader):
     """Makes a JSON object of each row; its values are text, an empty one is null.
 
-    The delimiter is the one of comma, semicolon and tab that splits the header into most columns.
+    The delimiter is what a line `sep=;` before the header says, else the one of comma, semicolon
+    and tab that splits the header into most columns.
     Columns without a name and rows without a value are left out. A row that does not fit the
     header, is not UTF-8 or breaks the rules of quoting is handed on as it stands, with a note
     behind that says why.
@@ -68,7 +73,7 @@ class CsvReader(TextReader):
             yield Record(raw, position)
 
     def _read_header(self) -> tuple[list[str], str] | None:
-        number = 0
+        number, delimiters = 0, "\t,;" if self._file.ending == ".tsv" else ",;\t"
         while True:
             line, length, is_ended = self._text.read_line(self._max_bytes)
             number += 1
@@ -79,19 +84,21 @@ class CsvReader(TextReader):
                 raise self._bad_header(f"it has more than {self._max_bytes} bytes")
             if number == 1:
                 line = line.removeprefix(codecs.BOM_UTF8)
-            if line.strip():
+            if told := _SEPARATOR.fullmatch(line.rstrip(b"\r\n")):
+                delimiters = told[1].decode()
+            elif line.strip():
                 break
-        header = self._parse_header(line)
+        header = self._parse_header(line, delimiters)
         self._begin_at(self._text.offset, number)
         return header
 
-    def _parse_header(self, line: bytes) -> tuple[list[str], str]:
+    def _parse_header(self, line: bytes, delimiters: str) -> tuple[list[str], str]:
         try:
             text = line.decode("utf-8")
         except ValueError as error:
             raise self._bad_header(f"it is not UTF-8 text ({error})") from error
         best: tuple[list[str], str] = [], ""
-        for delimiter in "\t,;" if self._file.ending == ".tsv" else ",;\t":
+        for delimiter in delimiters:
             try:
                 columns = next(csv.reader([text], delimiter=delimiter, strict=True))
             except csv.Error:

@@ -14,8 +14,11 @@ from thumbwheel.cli.show.preview import print_preview
 from thumbwheel.cli.show.tables import printable
 from thumbwheel.config import SourceConfig
 from thumbwheel.errors import DataError, SourceError
-from thumbwheel.ingest.guess import guess
+from thumbwheel.ingest import parser_for
+from thumbwheel.ingest.guess import Guess, guess
 from thumbwheel.ingest.preview import SAMPLE, preview, sample_of
+from thumbwheel.ingest.repeats import repeats_by_chance
+from thumbwheel.plugin import EVENTS
 
 __all__ = ["propose"]
 
@@ -41,12 +44,26 @@ def propose(file: Path, folder: Path, console: Console) -> str:
     records = _records(file, options, base_dir)
     found = guess(records)
     source = SourceConfig(name="export", connector="file", options=options, mapping=found.mapping)
+    _allow_repeats(found, source, base_dir)
+    source = source.model_copy(update={"mapping": found.mapping})
     for line in found.told:
         console.print(Text(printable(f"{file.name}: {line}")))
     print_preview(console, preview(source, base_dir))
     for line in found.open:
         console.print(Text(f"? {printable(line)}", style="yellow"))
     return _toml(options, found.mapping, found.open)
+
+
+def _allow_repeats(found: Guess, source: SourceConfig, base_dir: Path) -> None:
+    """Propose `prefilled` where an answer now and then repeats a text of its prompt."""
+    options = found.mapping if isinstance(found.mapping, dict) else {"use": found.mapping or EVENTS}
+    allowing = {**options, "prefilled": True}
+    source = source.model_copy(update={"mapping": allowing})
+    raws, _ = sample_of(source, base_dir, SAMPLE)
+    parsed = parser_for(source, base_dir).parse_batch([record.raw for record in raws])
+    if n := repeats_by_chance(parsed.events):
+        found.mapping = allowing
+        found.told.append(f"{n:,} answers repeat the end of their prompt, the others do not")
 
 
 def _records(file: Path, options: dict[str, str], base_dir: Path) -> list[Mapping[str, Any]]:

@@ -7,8 +7,9 @@ from pydantic.dataclasses import dataclass
 
 from thumbwheel.events.chat import to_json
 from thumbwheel.events.identity import content_id
-from thumbwheel.events.messages import Role, as_messages, split_turns, text_of
+from thumbwheel.events.messages import Role, as_messages, exchanges, listed, split_turns, text_of
 from thumbwheel.events.paths import Key, KeyPath
+from thumbwheel.events.ratings import flag_of
 from thumbwheel.events.rules import rating_key
 from thumbwheel.events.wire import MalformedRecordError
 from thumbwheel.types.fates import Fault
@@ -16,7 +17,7 @@ from thumbwheel.types.fates import Fault
 if TYPE_CHECKING:
     from thumbwheel.events.mapping import KeyMapping
 
-__all__ = ["Answer", "compared", "is_cut"]
+__all__ = ["Answer", "compared"]
 
 _DRAWS = {"tie": 0.0, "draw": 0.0, "equal": 0.0, "same": 0.0, "both_good": 1.0, "both": 1.0}
 _DRAWS |= dict.fromkeys(("tie (bothbad)", "tie (both bad)", "bothbad", "both_bad", "neither"), -1.0)
@@ -43,7 +44,7 @@ def compared(mapping: "KeyMapping", part: object, record: object) -> Iterator[di
     asked = shared["prompt"]
     answers = [
         (name, answer if isinstance(answer, Answer) else Answer(answer))
-        for name, answer in _listed(mapping).items()
+        for name, answer in _answers(mapping).items()
     ]
     told = []
     for name, answer in answers:
@@ -73,12 +74,7 @@ def compared(mapping: "KeyMapping", part: object, record: object) -> Iterator[di
         }
 
 
-def is_cut(text: object, length: int) -> bool:
-    """Tell whether an exporter cut a text at a length, and put three dots behind."""
-    return isinstance(text, str) and len(text) == length + 3 and text.endswith("...")
-
-
-def _listed(mapping: "KeyMapping") -> Mapping[str, Any]:
+def _answers(mapping: "KeyMapping") -> Mapping[str, Any]:
     if mapping.chosen is not None and mapping.rejected is not None:
         return {"chosen": Answer(mapping.chosen), "rejected": Answer(mapping.rejected)}
     return mapping.answers
@@ -89,7 +85,10 @@ def _scores(
 ) -> list[float]:
     if mapping.winner is None:
         return [1.0, -1.0]
-    winner = KeyPath.of(mapping.winner).find(part, record)
+    if isinstance(mapping.winner, dict):
+        winner: object = _flagged(mapping.winner, part, record)
+    else:
+        winner = KeyPath.of(mapping.winner).find(part, record)
     won = str(winner).strip().casefold()
     for called in (names, versions):
         matching = [str(name).strip().casefold() == won for name in called]
@@ -106,10 +105,29 @@ def _scores(
     )
 
 
+def _flagged(flags: Mapping[str, Key], part: object, record: object) -> str | None:
+    """Return what the one flag that is set stands for."""
+    found = [name for name, key in flags.items() if flag_of(KeyPath.of(key).find(part, record))]
+    if len(found) > 1:
+        raise MalformedRecordError("more than one flag of `winner` is set", Fault.UNKNOWN_RATING)
+    return found[0] if found else None
+
+
 def _said(
     value: object, mapping: "KeyMapping", asked: object
 ) -> tuple[list[dict[str, Any]] | None, str | None]:
     """Return what was said before an answer, where the value is a whole conversation, and it."""
+    questions = listed(asked)
+    if (
+        isinstance(questions, list)
+        and questions
+        and all(isinstance(text, str) for text in questions)
+    ):
+        # What was asked turn by turn, and the answers to it.
+        answers = listed(value)
+        if not isinstance(answers, list) or len(answers) != len(questions) or None in answers:
+            return None, None
+        value, asked = exchanges(list(zip(questions, answers, strict=True))), None
     messages = as_messages([value] if isinstance(value, Mapping) else value)
     if messages is None and isinstance(value, str) and (mapping.turns or asked is None):
         messages = split_turns(value, mapping.turns or _HUMAN)

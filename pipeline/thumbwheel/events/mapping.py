@@ -14,13 +14,15 @@ from typing import Any, Literal, Protocol, Self
 from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
-from thumbwheel.events import MalformedRecordError, invalid_field
-from thumbwheel.events.comparisons import Answer, is_cut
-from thumbwheel.events.messages import as_messages, exchanges, parted, split_turns, text_of
+from thumbwheel.events.asked import prompt_of, with_context
+from thumbwheel.events.comparisons import Answer
+from thumbwheel.events.exported import is_cut, without_apostrophe
+from thumbwheel.events.messages import parted, text_of
 from thumbwheel.events.parts import Outcome, outcomes
 from thumbwheel.events.paths import Key, KeyPath, find
 from thumbwheel.events.ratings import RatingOptions, Scale, flag_of
 from thumbwheel.events.rules import Rating, ReadingRules, rating_key, spelt
+from thumbwheel.events.wire import MalformedRecordError, invalid_field
 from thumbwheel.types.fates import Fault
 
 __all__ = [
@@ -108,15 +110,19 @@ class KeyMapping(RatingOptions):
             the assistant's is an answer, and those before it are its prompt.
         content: The key of what a message says.
         parent: The key of the id of the message before, where answers were given anew.
+        children: The key under which a message holds those that follow it.
         thread: The key of what the messages of a conversation share that are records of their own.
         chosen: The key of the better of two answers: text, a message or a whole conversation.
         rejected: The key of the other.
         answers: The keys of answers that were compared, by what `winner` calls them.
-        winner: The key of which of them won.
+        winner: The key of which of them won; or a table of the keys of flags, by the names of the
+            answers and of draws (`tie`, `both_good`, `both_bad`).
         place: The key of the place of the answer among the prompt's messages, counted from 0: what
             comes before it is the prompt.
         cut_at: Texts that end with "..." behind so many characters were cut by the exporter: they
             are dead letters.
+        formula_guard: Whether the exporter puts an apostrophe before texts that a spreadsheet would
+            take for a formula; it is taken off.
     """
 
     up: tuple[Rating, ...] | str = RatingOptions.up  # type: ignore[assignment]
@@ -141,13 +147,15 @@ class KeyMapping(RatingOptions):
     role: Key | None = None
     content: Key = "content"
     parent: Key | None = None
+    children: Key | None = None
     thread: Key | None = None
     chosen: Key | None = None
     rejected: Key | None = None
     answers: dict[str, str | Answer] = field(default_factory=dict)
-    winner: Key | None = None
+    winner: Key | dict[str, Key] | None = None
     place: Key | None = None
     cut_at: int | None = None
+    formula_guard: bool = False
 
     def __call__(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Return the record in Thumbwheel's event format, not yet validated.
@@ -185,6 +193,8 @@ class KeyMapping(RatingOptions):
             # An answer may be empty; of anything else, nothing was said.
             kept = ("prompt", "completion")
             event = {n: v if v != "" or n in kept else None for n, v in event.items()}
+        if self.formula_guard:
+            event = {name: without_apostrophe(value) for name, value in event.items()}
         event |= self._vote_in(part, record)
         rater = event.get("rater_id")
         if rater is not None and self._is_anonymous(rater):
@@ -195,12 +205,13 @@ class KeyMapping(RatingOptions):
             for name in ("prompt", "completion"):
                 if is_cut(event.get(name), self.cut_at):
                     raise invalid_field(name, f" was cut by the exporter at {self.cut_at}")
-        event["prompt"] = self._asked(event.get("prompt"))
+        event["prompt"] = prompt_of(event.get("prompt"), self.turns)
         if self.place is not None:
             place = KeyPath.of(self.place).find(part, record)
             event["prompt"], event["completion"] = parted(event["prompt"], place)
         if self.system is not None or self.history is not None:
-            self._put_before(event)
+            context = event.pop("system", None), event.pop("history", None)
+            event["prompt"] = with_context(event["prompt"], *context)
         return event
 
     def _is_anonymous(self, rater: object) -> bool:
@@ -222,8 +233,10 @@ class KeyMapping(RatingOptions):
             raise ValueError("`answers` and `winner` go together")
         if self.answers and (len(self.answers) < 2 or self.chosen):
             raise ValueError("`answers` lists two or more, in place of `chosen` and `rejected`")
-        if self.parent is not None and self.role is None:
-            raise ValueError("`parent` is of messages: name the key of their `role` too")
+        if (self.parent or self.children) and self.role is None:
+            raise ValueError(
+                "`parent` and `children` are of messages: name the key of their `role` too"
+            )
         if self.thread is not None and (self.role is None or self.each is not None):
             raise ValueError(
                 "`thread` is of messages that are records: name the key of their `role`"
@@ -255,37 +268,6 @@ class KeyMapping(RatingOptions):
                 "`up` and `down` are both lists of ratings, or both the key of a column of flags"
             )
         return self
-
-    def _asked(self, prompt: object) -> object:
-        """Return a prompt as text or messages; what is neither as it is."""
-        if isinstance(prompt, str):
-            if self.turns:
-                return split_turns(prompt, self.turns)
-            if prompt[:1] not in ("[", " ", "\n"):
-                return prompt
-        return as_messages(prompt) or prompt
-
-    def _put_before(self, event: dict[str, Any]) -> None:
-        """Put the system text and the history of an event before its prompt."""
-        system, history, prompt = (
-            event.pop("system", None),
-            event.pop("history", None),
-            event["prompt"],
-        )
-        if prompt is None:
-            return
-        before: list[dict[str, Any]] = []
-        if system is not None:
-            before.append({"role": "system", "content": system})
-        if history is not None:
-            said = exchanges(history)
-            if said is None:
-                raise invalid_field("history", " holds neither messages nor pairs of texts")
-            before += said
-        asked = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-        if before and isinstance(asked, list):
-            # A column often repeats what the messages begin with.
-            event["prompt"] = asked if asked[: len(before)] == before else before + asked
 
     @cached_property
     def _paths(self) -> dict[str, KeyPath]:

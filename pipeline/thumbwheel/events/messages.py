@@ -14,6 +14,7 @@ __all__ = [
     "as_messages",
     "ends_with",
     "exchanges",
+    "listed",
     "parted",
     "role_of",
     "split_turns",
@@ -42,7 +43,7 @@ _KEPT = ("name", "tool_calls", "tool_call_id")
 _PYTHON_LIST = re.compile(r"\s*\[\s*[{\[]\s*['\"]")
 _MAX_PYTHON = 1 << 20
 
-_SPEAKER = re.compile(r"(?:^|\n)[ \t#*]*[A-Za-z]+[ \t*]*:[ \t*]*\Z")
+_SPEAKER = re.compile(r"(?:^|\n)[ \t#*]*([A-Za-z]+)[ \t*]*:[ \t*]*\Z")
 
 
 def role_of(name: object, roles: Mapping[str, Role] = NO_ROLES) -> Role | None:
@@ -63,7 +64,7 @@ def as_messages(value: object, roles: Mapping[str, Role] = NO_ROLES) -> list[dic
     `type` and `content` (LangChain, also as it serialises its objects). The list may be text: JSON,
     or Python's notation of it. Hidden reasoning among the parts of a content is left out.
     """
-    items = _listed(value)
+    items = listed(value)
     if isinstance(items, list) and len(items) == 1 and isinstance(items[0], list):
         items = items[0]
     if not isinstance(items, list) or not items:
@@ -78,7 +79,7 @@ def exchanges(value: object, roles: Mapping[str, Role] = NO_ROLES) -> list[dict[
     It is a list of messages, of pairs of question and answer, or of objects whose keys say who
     speaks, such as `{"human": …, "ai": …}`.
     """
-    items = _listed(value)
+    items = listed(value)
     if not isinstance(items, list):
         return None
     if not items:
@@ -108,7 +109,7 @@ def parted(said: object, place: object) -> tuple[list[dict[str, Any]] | None, st
             place = pydantic_core.from_json(place.strip().replace("(", "[").replace(")", "]"))
         except ValueError:
             return None, None
-    said = _listed(said)
+    said = listed(said)
     messages = exchanges(said)
     if isinstance(place, list) and len(place) == 2 and all(isinstance(n, int) for n in place):
         # A pair without a question, a greeting, is one message.
@@ -144,20 +145,24 @@ def text_of(content: object) -> str | None:
 def ends_with(text: str, answer: str) -> bool:
     """Tell whether a prompt's text ends with the very answer, on a line or a turn of its own.
 
-    Within a line it does not: "Repeat after me: hello" asks for "hello".
+    Within a line it does not: "Repeat after me: hello" asks for "hello". Nor does it with a turn of
+    the user's, which an answer may repeat.
     """
     text, answer = text.rstrip(), answer.strip()
     if not answer or not text.endswith(answer):
         return False
     before = text[: -len(answer)].rstrip(" \t")
-    return not before or before.endswith("\n") or bool(_SPEAKER.search(before[-80:]))
+    if speaker := _SPEAKER.search(before[-80:]):
+        return role_of(speaker[1]) in (None, "assistant")
+    return not before or before.endswith("\n")
 
 
 def _pair(said: Any) -> list[dict[str, Any]]:
     return [{"role": role, "content": text} for role, text in said if text not in (None, "")]
 
 
-def _listed(value: object) -> object:
+def listed(value: object) -> object:
+    """Return the list that a text holds, as JSON or in Python's notation; all else as it is."""
     if not isinstance(value, str) or value.lstrip()[:1] != "[":
         return value
     try:

@@ -66,7 +66,7 @@ def _outcomes(mapping: "KeyMapping", record: object, rules: ReadingRules) -> Ite
     if isinstance(record, list):
         parts: list[_Part] = [(item, item) for item in record if isinstance(item, Mapping)]
     elif mapping.each is not None:
-        parts = [(item, record) for item in _elements(mapping.each, record)]
+        parts = [(item, record) for item in _elements(mapping, record)]
         if not parts:
             yield LeftOut(f"left out: nothing is listed under `{_shown(mapping.each)}`")
             return
@@ -89,13 +89,27 @@ def _outcomes(mapping: "KeyMapping", record: object, rules: ReadingRules) -> Ite
             yield error
 
 
-def _elements(each: Any, record: object) -> list[Mapping[str, Any]]:
+def _elements(mapping: "KeyMapping", record: object) -> list[Mapping[str, Any]]:
     """Return the elements of a list, or of lists that run side by side, as objects."""
+    each: Any = mapping.each
     if isinstance(each, dict):
         columns = [_list(KeyPath.of(key).find(record, record)) for key in each.values()]
         return [dict(zip(each, row, strict=True)) for row in zip_longest(*columns)]
     items = _list(KeyPath.of(each).find(record, record))
+    if mapping.children is not None:
+        items = _unfolded(items, KeyPath.of(mapping.children))
     return [item if isinstance(item, Mapping) else {"value": item} for item in items]
+
+
+def _unfolded(items: Sequence[Any], children: KeyPath) -> list[Any]:
+    """Return messages and those that they hold, each before what follows it."""
+    unfolded: list[Any] = []
+    pending = list(reversed(items))
+    while pending:
+        item = pending.pop()
+        unfolded.append(item)
+        pending += reversed(_list(children.find(item, item)))
+    return unfolded
 
 
 def _list(value: object) -> Sequence[Any]:
@@ -110,7 +124,8 @@ def _list(value: object) -> Sequence[Any]:
 
 
 def _shown(each: Any) -> str:
-    return " ".join(each.values()) if isinstance(each, dict) else str(each)
+    keys = each.values() if isinstance(each, dict) else [each] if isinstance(each, str) else each
+    return " ".join(keys)
 
 
 @dataclass(slots=True)

@@ -8,9 +8,9 @@ from typing import Any, Literal, Self
 from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
-from thumbwheel.events import MalformedRecordError
 from thumbwheel.events.rules import Rating, rating_key, spelt
 from thumbwheel.events.shown import shown_rating
+from thumbwheel.events.wire import MalformedRecordError
 from thumbwheel.types.fates import Fault
 
 __all__ = ["RatingOptions", "Scale", "flag_of"]

@@ -184,8 +184,8 @@ def _refuse_answered(prompt: Prompt | str, completion: str) -> None:
     if is_answer or ends_with(last, completion):
         what = "a message of the assistant" if is_answer else "the very answer"
         raise MalformedRecordError(
-            f"the prompt ends with {what}; name the key of what was asked, or allow the beginnings "
-            "of answers with `prefilled = true`",
+            f"the prompt ends with {what}; name the key of what was asked, or set `prefilled = "
+            "true` where answers are begun for the model, or may repeat a text of their prompt",
             Fault.INVALID_FIELD,
             "prompt",
         )

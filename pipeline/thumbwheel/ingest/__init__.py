@@ -6,6 +6,7 @@
 - `received`: records as a receiver keeps them, without what plugins redact.
 - `preview`: what the first records of a source would become.
 - `guess`, `guessed_values`: how a sample would be read, by its keys and values.
+- `repeats`: answers that repeat the end of their prompt.
 """
 
 from thumbwheel.ingest.pipeline import SourcePipeline, parser_for

@@ -41,6 +41,7 @@ _KEYS = {
 _FLAGS = (("thumbs_up", "thumbs_down"), ("upvote", "downvote"), ("like", "dislike"))
 _GUESTS = ("guest", "anonymous", "anon", "unknown", "none", "n/a", "0", "-", "null", "nobody")
 _DEPTH = 3
+_ANSWERED = "$survey_response_"
 
 
 @dataclass
@@ -92,6 +93,9 @@ def _known(known: KnownFormat, records: Sequence[Record]) -> Guess:
         )
     if options:
         found.mapping = {"use": known.name, **options}
+    if known.name == "posthog" and (thumb := _thumb_question(records)):
+        found.mapping = {"use": known.name, "question": thumb}
+        found.told.append(f"the question {thumb} of a survey is answered with 1 and 2: the thumb")
     if known.name == "argilla" and isinstance(found.mapping, dict):
         question = found.mapping["question"]
         found.mapping |= rating_options(
@@ -122,13 +126,28 @@ def _questions(record: Record) -> Iterator[str]:
             values = response.get("values") if isinstance(response, Mapping) else None
             yield from values or ()
     for key in record:
-        if key.endswith(".responses"):
-            yield key.removesuffix(".responses")
+        for ending in (".responses", "-suggestion"):
+            if key.endswith(ending):
+                yield key.removesuffix(ending)
+
+
+def _thumb_question(records: Sequence[Record]) -> str | None:
+    """Return the id of the one question of surveys that has no answers but 1 and 2."""
+    answers: dict[str, set[str]] = {}
+    for record in records:
+        properties = record.get("properties")
+        if record.get("event") == "survey sent" and isinstance(properties, Mapping):
+            for key, value in properties.items():
+                if key.startswith(_ANSWERED):
+                    answers.setdefault(key.removeprefix(_ANSWERED), set()).add(str(value))
+    thumbs = [question for question, said in answers.items() if said <= {"1", "2"}]
+    return thumbs[0] if len(thumbs) == 1 else None
 
 
 def _argilla_values(records: Sequence[Record], question: str) -> Iterator[Any]:
     for record in records:
-        for place in (f"responses.{question}", f"{question}.responses", "responses"):
+        places = (f"responses.{question}", f"{question}.responses", f"{question}.value", question)
+        for place in (*places, "responses"):
             listed = KeyPath.of(place).find(record, record)
             for item in listed if isinstance(listed, list) else ():
                 paths = ("value", f"values.{question}.value")

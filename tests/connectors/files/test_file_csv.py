@@ -38,10 +38,15 @@ def test_a_csv_field_may_be_long(tmp_path, drain):
         ("a.csv", b"a\tb\n1,5\t2\n"),
         ("a.tsv", b"a,c\tb\n1,5\t2\n"),
         ("a.CSV.GZ", gzip.compress(b"a;b\r\n1,5;2", mtime=0)),
+        ("a.csv", b"sep=;\r\na;b\r\n1,5;2\r\n"),
+        ("a.csv", b'\xef\xbb\xbf"sep=|"\na, c|b\n1,5|2\n'),
     ],
 )
 def test_the_delimiter_is_taken_from_the_header(tmp_path, drain, name, content):
-    """Semicolons, as programs write them where the comma is a decimal sign, tabs, and commas."""
+    """Semicolons, as programs write them where the comma is a decimal sign, tabs, and commas.
+
+    Or from a line before it, which is written for spreadsheets.
+    """
     (record,) = read(write(tmp_path / name, content), drain)
     assert list(json.loads(record[0]).values()) == ["1,5", "2"]
 

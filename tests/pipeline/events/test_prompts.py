@@ -130,6 +130,8 @@ def test_roles_are_known_named_or_malformed() -> None:
         ("Capital?\nLima. ", True),
         ("User: Capital?\nAssistant: Lima.", True),
         ("Lima.", True),
+        ("Say it.\nAnswer: Lima.", True),
+        ("Say it.\nUser: Lima.", False),
         ("Repeat after me: Lima.", False),
         ("Capital? Lima.", False),
         ("Is Lima. the capital?", False),

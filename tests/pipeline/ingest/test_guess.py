@@ -105,6 +105,15 @@ def test_what_is_not_known_is_asked() -> None:
             {"use": "langsmith", "key": "thumb"},
         ),
         (
+            {"event": "survey sent", "distinct_id": "u"}
+            | {"properties": {"$survey_response_a": "1", "$survey_response_b": "no"}},
+            {"use": "posthog", "question": "a"},
+        ),
+        (
+            {"quality": [{"value": 4}], "quality-suggestion": 4, "external_id": 1, "metadata": ""},
+            {"use": "argilla", "question": "quality", "scale": {"down": 1, "up": 5}},
+        ),
+        (
             {"fields": {}, "responses": {"quality": [{"value": 4, "user_id": "a"}]}},
             {"use": "argilla", "question": "quality", "scale": {"down": 1, "up": 5}},
         ),
@@ -159,3 +168,25 @@ def test_a_dry_run_stores_nothing(tmp_path: Path) -> None:
     assert "10 user q" in output
     assert "11 user q" not in output
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    ("n_repeated", "prompt", "expected"),
+    [
+        (0, "Correct this:\n{}", None),
+        (3, "Correct this:\n{}", True),
+        (60, "Correct this:\n{}", None),
+    ],
+)
+def test_answers_that_repeat_a_text_now_and_then(
+    tmp_path: Path, n_repeated: int, prompt: str, expected: bool | None
+) -> None:
+    """They are let in; where they are many the prompt holds the answer, and is a dead letter."""
+    records = [
+        {"question": prompt.format(f"text {n}"), "answer": f"text {n}" if n < n_repeated else "no"}
+        for n in range(60)
+    ]
+    (tmp_path / "f.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    output, source = init(tmp_path, "f.jsonl")
+    assert source["mapping"].get("prefilled") is expected
+    assert ("3 answers repeat the end of their prompt" in output) == bool(expected)
