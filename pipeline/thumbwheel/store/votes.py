@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow as pa
 
 from thumbwheel.config import VotePolicy, VotesConfig
-from thumbwheel.events import completion_id
 from thumbwheel.store.database import Connection
 from thumbwheel.store.told import find_texts
 from thumbwheel.store.values import Quarantined
@@ -356,6 +355,8 @@ class WeighedVotes:
 
 def _identified(connection: Connection) -> pa.Table:
     """Return the corrections with the identities of their texts, which SQL cannot compute."""
+    from thumbwheel.events import completion_id
+
     corrections = connection.sql(_CORRECTIONS).to_arrow_table()
     identities = [
         completion_id(prompt, text)
