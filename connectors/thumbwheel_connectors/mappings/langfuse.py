@@ -30,6 +30,7 @@ class LangfuseMapping(RatingOptions):
         down: See `RatingOptions`.
         withdrawn: See `RatingOptions`.
         scale: See `RatingOptions`. Numbers other than 1, 0 and -1 need it.
+        rank: See `RatingOptions`.
         null_is: See `RatingOptions`.
     """
 

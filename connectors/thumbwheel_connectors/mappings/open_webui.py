@@ -30,6 +30,7 @@ class OpenWebUIMapping(RatingOptions):
         down: See `RatingOptions`.
         withdrawn: See `RatingOptions`.
         scale: See `RatingOptions`.
+        rank: See `RatingOptions`.
         null_is: See `RatingOptions`.
     """
 

@@ -40,6 +40,7 @@ class OpenAIChatMapping(RatingOptions):
         down: See `RatingOptions`.
         withdrawn: See `RatingOptions`.
         scale: See `RatingOptions`.
+        rank: See `RatingOptions`.
         null_is: See `RatingOptions`.
     """
 

@@ -36,6 +36,7 @@ class TensorZeroMapping(RatingOptions):
         down: See `RatingOptions`.
         withdrawn: See `RatingOptions`.
         scale: See `RatingOptions`. A float metric needs it, unless its values are only 1 and 0.
+        rank: See `RatingOptions`.
         null_is: See `RatingOptions`.
     """
 
