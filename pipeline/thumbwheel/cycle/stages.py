@@ -201,7 +201,7 @@ class Turn:
             out_dir=self._journal.training,
             config=self._config.training,
         )
-        result = train(job, self._training_progress)
+        result = train(job, self._training_progress, self._observer.warn)
         self._observer.done(f"{result.steps} steps on {result.n_pairs:,} pairs")
         return result
 

@@ -9,6 +9,7 @@ import resource
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,11 @@ __all__ = ["train"]
 _COLUMNS = ["prompt", "chosen", "rejected"]
 
 
-def train(job: TrainJob, progress: Progress | None = None) -> TrainResult:
+def train(
+    job: TrainJob,
+    progress: Progress | None = None,
+    warn: Callable[[str], None] = lambda message: None,
+) -> TrainResult:
     """Train a LoRA adapter with DPO, going on from the last whole checkpoint if there is one.
 
     The reference model is the base with the adapter disabled. On a CPU the same job gives the same
@@ -41,6 +46,7 @@ def train(job: TrainJob, progress: Progress | None = None) -> TrainResult:
     Args:
         job: What to train.
         progress: Called after every optimizer step.
+        warn: Told in one line what does not stop the training.
 
     Raises:
         ModelError: The base model cannot be loaded.
@@ -57,7 +63,7 @@ def train(job: TrainJob, progress: Progress | None = None) -> TrainResult:
     max_length = min(job.config.max_length, base.context_length)
     try:
         with without_migration_warnings():
-            trainer = _build(job, base, pairs, checkpoints, progress, max_length)
+            trainer = _build(job, base, pairs, checkpoints, progress, warn, max_length)
             _run(trainer, last_checkpoint(checkpoints))
             adapter = _write_adapter(trainer.model, job)
     except TrainingError:
@@ -98,6 +104,7 @@ def _build(
     pairs: pa.Table,
     checkpoints: Path,
     progress: Progress,
+    warn: Callable[[str], None],
     max_length: int,
 ) -> "Trainer":
     # Imported here and not above, since these take seconds to import.
@@ -113,6 +120,8 @@ def _build(
     try:
         trainer = Trainer(
             progress=progress,
+            warn=warn,
+            pairs_at_once=job.config.per_device_train_batch_size,
             model=base.model,
             args=trainer_arguments(job.config, checkpoints, max_length=max_length),
             train_dataset=datasets.Dataset(pairs),

@@ -1,14 +1,16 @@
-"""TRL's `DPOTrainer`, quiet and intolerant of NaN.
+"""TRL's `DPOTrainer`, quiet and intolerant of NaN, that has the model read each prompt once.
 
 Imports torch, transformers and trl: only `train` imports this module, when it is called.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
 import torch
 from peft import LoraConfig
+from torch.utils.data import DataLoader
 from transformers import (
     PrinterCallback,
     TrainerCallback,
@@ -20,40 +22,200 @@ from trl import DPOConfig, DPOTrainer
 
 from thumbwheel.config import TrainingConfig
 from thumbwheel.errors import TrainingError
+from thumbwheel.training.batches import Example, StepSampler
+from thumbwheel.training.collating import Collator
 from thumbwheel.training.job import Progress
+from thumbwheel.training.shared_prompts import (
+    MaskForm,
+    attention_of,
+    attention_square,
+    mask_forms,
+    read_packed,
+)
 
 __all__ = ["Trainer", "lora_config", "trainer_arguments"]
 
 
 class Trainer(DPOTrainer):
-    """`DPOTrainer` that stops at the first loss that is not finite, and reports to `progress`."""
+    """`DPOTrainer` whose batches are packed, and that stops at the first loss that is not finite.
+
+    In one process, all pairs of an optimizer step come as one batch, which is cut into parts that
+    fit into memory. The step's loss is TRL's on the whole batch, for all losses that are a mean
+    over pairs or tokens; those that sort a batch (`aot`, `aot_unpaired`) sort each part. Several
+    processes take TRL's batches.
+
+    Args:
+        progress: Told of every optimizer step.
+        warn: Told in one line where prompts cannot be shared, and why.
+        pairs_at_once: As many of the longest pairs fit into memory in TRL's layout.
+        kwargs: `DPOTrainer`'s.
+    """
 
     train_dataset: datasets.Dataset
 
-    def __init__(self, *, progress: Progress, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        progress: Progress,
+        warn: Callable[[str], None] = lambda message: None,
+        pairs_at_once: int = 2,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(callbacks=[_Report(progress)], **kwargs)
         # It would print every step's log, now that the progress bar is off.
         self.remove_callback(PrinterCallback)
+        if len(self.train_dataset) == 0:
+            return
+        plain: Any = self.data_collator
+        longest = min(max(map(_length, self._pairs())), plain.max_length)
+        budget = 2 * pairs_at_once * longest
+        square = attention_square(self._causal_model())
+        self.collator = Collator(plain, budget=budget, square=square)
+        if reason := self._reason_to_read_plainly(self.collator, longest):
+            self.collator = Collator(plain, budget=budget, square=None)
+            warn(
+                f"prompts are not shared in training, as {reason}; each pair is read as two whole "
+                "sequences"
+            )
+        # Several processes take TRL's batches.
+        self.data_collator = self.collator.batch
 
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Run one micro-batch; see `transformers.Trainer.training_step`.
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Return the batches of an epoch, one for each step: see `batches` and `collating`."""
+        if self.args.world_size > 1:
+            loader: DataLoader[Any] = super().get_train_dataloader()
+            return loader
+        dataset = self._remove_unused_columns(self.train_dataset, description="training")
+        pairs = [(it["prompt_ids"], (it["chosen_ids"], it["rejected_ids"])) for it in dataset]
+        steps = DataLoader(
+            dataset,
+            batch_sampler=StepSampler(pairs, self.args.per_device_train_batch_size, self.args.seed),
+            collate_fn=self.collator.step,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        prepared: DataLoader[Any] = self.accelerator.prepare(steps)
+        return prepared
+
+    def training_step(
+        self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """Run one batch, part by part; see `transformers.Trainer.training_step`.
 
         Raises:
             TrainingError: The loss is NaN or infinite. The optimizer has not stepped on it.
         """
-        loss: torch.Tensor = super().training_step(*args, **kwargs)  # type: ignore[no-untyped-call]
-        if not torch.isfinite(loss):
-            raise TrainingError(
-                f"the loss became {loss.item()} at step {self.state.global_step + 1}; "
-                f"lower `learning_rate` ({self.args.learning_rate}), or check the base model"
-            )
-        return loss
+        parts = inputs.get("parts", [inputs])
+        shares = [part.get("share", 1.0) for part in parts]
+        before = {name: len(values) for name, values in self._metrics["train"].items()}
+        total = torch.zeros((), device=self.args.device)
+        for part in parts:
+            loss = super().training_step(model, part, *args, **kwargs)  # type: ignore[no-untyped-call]
+            if not torch.isfinite(loss):
+                raise TrainingError(
+                    f"the loss became {loss.item()} at step {self.state.global_step + 1}; "
+                    f"lower `learning_rate` ({self.args.learning_rate}), or check the base model"
+                )
+            total += loss
+        for name, values in self._metrics["train"].items():
+            new = values[before.get(name, 0) :]
+            if len(new) == len(parts):
+                mean = sum(value * share for value, share in zip(new, shares, strict=True))
+                values[before.get(name, 0) :] = [mean]
+        return total
+
+    def compute_loss(
+        self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Return TRL's loss of a batch, or what a part of a step adds to the step's."""
+        inputs = dict(inputs)
+        share, of_sft = inputs.pop("share", None), inputs.pop("share_of_sft", None)
+        if share is None:
+            return super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[no-untyped-call]
+        whole = self.loss_weights
+        # `sft` is a mean over tokens, all else over pairs.
+        self.loss_weights = [
+            weight * (of_sft / share if name == "sft" else 1.0)
+            for name, weight in zip(self.loss_types, whole, strict=True)
+        ]
+        try:
+            return share * super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[no-untyped-call]
+        finally:
+            self.loss_weights = whole
+
+    def reference_of(self, pairs: Sequence[Example]) -> list[tuple[float, float]]:
+        """Return the reference's log-probabilities of each pair's chosen and rejected completion.
+
+        In nats, summed over the completion's tokens.
+        """
+        self._policy.eval()
+        batch = self._prepare_inputs(self.collator.batch(pairs))
+        chosen, rejected = self.compute_ref_log_probs(self._policy, batch)  # type: ignore[no-untyped-call]
+        return list(zip(chosen.tolist(), rejected.tolist(), strict=True))
+
+    def know_reference(self, chosen: Sequence[float], rejected: Sequence[float]) -> None:
+        """Take the reference's log-probabilities of the dataset's completions as given.
+
+        Args:
+            chosen: In nats, one for each pair of `train_dataset`.
+            rejected: The same of the other completion.
+        """
+        self.train_dataset = self.train_dataset.add_column(
+            "ref_chosen_logps", list(chosen)
+        ).add_column("ref_rejected_logps", list(rejected))
+        # TRL's name for it; its own way to get there scores the whole dataset.
+        self.precompute_ref_logps = True
+
+    def _reason_to_read_plainly(self, collator: Collator, longest: int) -> str | None:
+        """Have the model read packed sequences; return why it cannot, or None."""
+        if self.aux_loss_enabled:
+            return "the loss that balances its experts counts the tokens that are read"
+        model = self._causal_model()
+        forms = mask_forms(model, longest)
+        if not forms:
+            return f"its attention is {attention_of(model)}, which takes no mask"
+        self._policy.eval()
+        batch = self._prepare_inputs(collator.batch(self._sample(forms)))
+        return read_packed(model, forms, batch, self._log_probs)
+
+    def _log_probs(self, batch: dict[str, Any]) -> torch.Tensor:
+        inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
+        if "packed" in batch:
+            inputs["packed"] = batch["packed"]
+        with torch.no_grad(), self.accelerator.autocast():
+            outputs = self._policy(**inputs, labels=labels, use_cache=False, fused_lm_head=True)
+        values: torch.Tensor = outputs.log_probs
+        return values
+
+    def _sample(self, forms: Sequence[MaskForm]) -> list[Example]:
+        """Return a few short pairs, and one that is longer than any window of the model."""
+        pairs = sorted(self._pairs(), key=_length)
+        sample = [pair for pair in pairs if pair["prompt_ids"] == pairs[0]["prompt_ids"]][:3]
+        sample += [pair for pair in pairs if pair["prompt_ids"] != pairs[0]["prompt_ids"]][:1]
+        window = max(form.window or 0 for form in forms)
+        return sample + [pair for pair in pairs if _length(pair) > window > 0][:1]
+
+    def _pairs(self) -> list[Example]:
+        names = ("prompt_ids", "chosen_ids", "rejected_ids")
+        return list(self.train_dataset.select_columns(list(names)))
+
+    @property
+    def _policy(self) -> torch.nn.Module:
+        assert self.model is not None  # noqa: S101 - `train` passes one
+        return self.model
+
+    def _causal_model(self) -> Any:
+        return self.accelerator.unwrap_model(self._policy).get_base_model()
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Write no model card: the registry's description is the card."""
 
     def _send_telemetry(self) -> None:
         """Tell nobody: TRL would report the model's kind and the machine to a server."""
+
+
+def _length(pair: Example) -> int:
+    return len(pair["prompt_ids"]) + max(len(pair["chosen_ids"]), len(pair["rejected_ids"]))
 
 
 class _Report(TrainerCallback):
@@ -85,7 +247,7 @@ def lora_config(config: TrainingConfig) -> LoraConfig:
 def trainer_arguments(config: TrainingConfig, output_dir: Path, *, max_length: int) -> DPOConfig:
     """Return TRL's configuration, its defaults replaced where they do harm here."""
     on_gpu = torch.cuda.is_available()
-    return DPOConfig(
+    arguments = DPOConfig(
         output_dir=str(output_dir),
         beta=config.beta,
         loss_type=list[str](config.loss_type),
@@ -113,3 +275,8 @@ def trainer_arguments(config: TrainingConfig, output_dir: Path, *, max_length: i
         disable_tqdm=True,
         report_to="none",
     )
+    if arguments.world_size == 1:
+        # A step's pairs come as one batch, which the trainer itself cuts.
+        arguments.per_device_train_batch_size *= arguments.gradient_accumulation_steps
+        arguments.gradient_accumulation_steps = 1
+    return arguments
