@@ -200,6 +200,7 @@ class Turn:
             dataset=pairs.dataset.path / "train.parquet",
             out_dir=self._journal.training,
             config=self._config.training,
+            cache=self._config.layout.model_cache,
         )
         result = train(job, self._training_progress, self._observer.warn)
         self._observer.done(f"{result.steps} steps on {result.n_pairs:,} pairs")

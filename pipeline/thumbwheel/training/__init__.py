@@ -2,10 +2,11 @@
 
 - `job`: what is to be trained, and what came of it.
 - `run`: `train(job)`, from start or from where a killed run stopped.
+- `reference`: what the reference makes of the completions, kept by content.
 - `checkpoints`: which checkpoints of a killed run can be trusted.
 - `trainer`: TRL's `DPOTrainer`, quiet and intolerant of NaN, on packed batches.
 - `batches`: which pairs a step learns from, and which go through the model together.
-- `packing`, `arrangement`: completions behind one copy of their prompt, laid into rows.
+- `sequences`, `packing`, `arrangement`: completions behind one copy of their prompt, in rows.
 - `collating`: TRL's batch, and the same packed.
 - `shared_prompts`: a model that reads packed batches, and answers in TRL's layout.
 """

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any
 
 from thumbwheel.training.arrangement import in_batches
-from thumbwheel.training.packing import Sequences
+from thumbwheel.training.sequences import Sequences
 
 __all__ = ["Example", "StepSampler", "cut_step", "sequences_of"]
 

@@ -5,22 +5,25 @@ import json
 import shutil
 from pathlib import Path
 
-from thumbwheel.language_model import model_digest
 from thumbwheel.training.job import TrainJob
 
 __all__ = ["checkpoint_dir", "last_checkpoint"]
 
 
-def checkpoint_dir(job: TrainJob) -> Path:
+def checkpoint_dir(job: TrainJob, base_digest: str) -> Path:
     """Return the directory for the job's checkpoints, clear of those of any other job.
 
     Its name is a hash of all that shapes the run, so that a run never goes on from the checkpoint
     of another configuration, dataset or base model.
+
+    Args:
+        job: The run.
+        base_digest: The `model_digest` of its base.
     """
     digest = hashlib.sha256(job.config.model_dump_json().encode())
     with job.dataset.open("rb") as stream:
         digest.update(hashlib.file_digest(stream, "sha256").digest())
-    digest.update(model_digest(job.base).encode())
+    digest.update(base_digest.encode())
     own = job.out_dir / f"checkpoints-{digest.hexdigest()[:16]}"
     for other in job.out_dir.glob("checkpoints-*"):
         if other != own:

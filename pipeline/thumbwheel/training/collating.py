@@ -11,7 +11,8 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from thumbwheel.training.arrangement import MOST_PADDING
 from thumbwheel.training.batches import Example, cut_step, sequences_of
-from thumbwheel.training.packing import Sequences, count_tokens, pack
+from thumbwheel.training.packing import pack
+from thumbwheel.training.sequences import Sequences, count_tokens
 
 __all__ = ["Collator"]
 
@@ -30,18 +31,18 @@ class Collator:
         self, plain: DataCollatorForPreference, *, budget: int, square: float | None
     ) -> None:
         assert plain.max_length is not None  # noqa: S101 - `trainer_arguments` sets it
-        self._plain, self._max_length = plain, plain.max_length
+        self.plain, self._max_length = plain, plain.max_length
         self._square = square
         self._budget = budget if square is None else int(budget * (1 - MOST_PADDING))
 
     def batch(self, pairs: Sequence[Example]) -> dict[str, Any]:
         """Return TRL's batch of pairs, and `packed` where the model can read that."""
-        batch: dict[str, Any] = self._plain(list(pairs))
+        batch: dict[str, Any] = self.plain(list(pairs))
         if self._square is not None:
             batch["packed"] = pack(
                 sequences_of(pairs, self._max_length),
                 width=batch["input_ids"].shape[1],
-                pad_token_id=self._plain.pad_token_id,
+                pad_token_id=self.plain.pad_token_id,
                 square=self._square,
             )
         return batch

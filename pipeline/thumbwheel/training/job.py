@@ -23,12 +23,14 @@ class TrainJob:
             messages, the latter two a single one from the assistant; other columns are ignored.
         out_dir: Where the adapter is written (`adapter/`), and checkpoints while training lasts.
         config: LoRA, loss and optimizer.
+        cache: The file of a `ModelCache`, for what the reference makes of the completions.
     """
 
     base: Path
     dataset: Path
     out_dir: Path
     config: TrainingConfig
+    cache: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

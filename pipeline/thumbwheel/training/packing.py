@@ -6,19 +6,18 @@ token of a branch predicts the next one of its own completion, so that the predi
 shifting; what predicts nothing is not read at all. Positions begin anew behind the shared part, and
 a token sees the shared part and what stands before it in its own branch. Equal to one sequence for
 each completion by construction (as in Krishnamoorthy et al., arXiv 2410.20305, section 3).
+
+Imports torch: only the trainer imports this module.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 
 from thumbwheel.training.arrangement import cut_branches, fill_rows
+from thumbwheel.training.sequences import Sequences, by_prompt, n_read
 
-__all__ = ["Sequences", "count_tokens", "mask", "pack"]
-
-Sequences = Sequence[tuple[Sequence[int], Sequence[int]]]
-"""The token ids of prompts, each with those of a completion behind it."""
+__all__ = ["mask", "pack"]
 
 
 class _Piece(NamedTuple):
@@ -27,15 +26,7 @@ class _Piece(NamedTuple):
 
     @property
     def n_tokens(self) -> int:
-        return len(self.shared) + sum(_n_read(branch) for branch in self.branches)
-
-
-def count_tokens(sequences: Sequences) -> int:
-    """Return how many tokens are read when each distinct prompt and completion is read once."""
-    return sum(
-        _Piece(prompt[:-1], [prompt[-1:] + completion for completion in completions]).n_tokens
-        for prompt, completions in _by_prompt(sequences).items()
-    )
+        return len(self.shared) + sum(n_read(branch) for branch in self.branches)
 
 
 def pack(
@@ -59,10 +50,10 @@ def pack(
     """
     pieces: list[_Piece] = []
     starts: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[int, int]] = {}
-    for prompt, completions in _by_prompt(sequences).items():
+    for prompt, completions in by_prompt(sequences).items():
         shared = prompt[:-1]
         branches = [prompt[-1:] + completion for completion in completions]
-        sizes = [_n_read(branch) for branch in branches]
+        sizes = [n_read(branch) for branch in branches]
         for members in cut_branches(len(shared), sizes, square):
             for order, member in enumerate(members):
                 starts[prompt, completions[member]] = (len(pieces), order)
@@ -95,7 +86,7 @@ def pack(
     source = torch.full((len(sequences), width - 1), len(scored))
     for row, (given, answer) in enumerate(sequences):
         prompt, completion = tuple(given), tuple(answer)
-        n_scored = _n_read(prompt[-1:] + completion)
+        n_scored = n_read(prompt[-1:] + completion)
         begin = first[starts[prompt, completion]]
         left = max(0, len(prompt) - 1)
         source[row, left : left + n_scored] = torch.arange(begin, begin + n_scored)
@@ -125,15 +116,3 @@ def mask(packed: dict[str, torch.Tensor], *, window: int | None = None) -> torch
     if window is not None:
         seen &= position[:, None] > position[:, :, None] - window
     return seen[:, None]
-
-
-def _n_read(branch: Sequence[int]) -> int:
-    """Return how many of a branch's tokens predict one: all but the last."""
-    return max(0, len(branch) - 1)
-
-
-def _by_prompt(sequences: Sequences) -> dict[tuple[int, ...], list[tuple[int, ...]]]:
-    found: dict[tuple[int, ...], dict[tuple[int, ...], None]] = {}
-    for prompt, completion in sequences:
-        found.setdefault(tuple(prompt), {})[tuple(completion)] = None
-    return {prompt: list(completions) for prompt, completions in found.items()}

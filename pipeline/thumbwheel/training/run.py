@@ -9,7 +9,8 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from thumbwheel.errors import ConfigError, DataError, TrainingError
-from thumbwheel.language_model import LoadedBase, load_base, without_migration_warnings
+from thumbwheel.language_model import (
+    LoadedBase,
+    ModelCache,
+    load_base,
+    without_migration_warnings,
+)
 from thumbwheel.language_model.encoding import encode_prompts
+from thumbwheel.language_model.kept import kept_scores, model_identity
 from thumbwheel.pairs.dataset import rich_prompts
 from thumbwheel.process.durable import replacing
 from thumbwheel.training.checkpoints import checkpoint_dir, last_checkpoint
 from thumbwheel.training.job import Progress, TrainJob, TrainResult
+from thumbwheel.training.reference import give_reference
 
 if TYPE_CHECKING:
     from thumbwheel.training.trainer import Trainer
@@ -39,7 +47,8 @@ def train(
 ) -> TrainResult:
     """Train a LoRA adapter with DPO, going on from the last whole checkpoint if there is one.
 
-    The reference model is the base with the adapter disabled. On a CPU the same job gives the same
+    The reference model is the base with the adapter disabled; it scores a completion once, and not
+    again where the job has a cache. On a CPU the same job gives the same
     adapter, killed and resumed or not. The adapter appears whole or not at all, and replaces one
     that an earlier run left.
 
@@ -58,12 +67,13 @@ def train(
     pairs = _read_pairs(job.dataset)
     base = load_base(job.base)
     job.out_dir.mkdir(parents=True, exist_ok=True)
-    checkpoints = checkpoint_dir(job)
+    checkpoints = checkpoint_dir(job, base.digest)
     progress = progress or (lambda step, total, loss: None)
     max_length = min(job.config.max_length, base.context_length)
     try:
         with without_migration_warnings():
             trainer = _build(job, base, pairs, checkpoints, progress, warn, max_length)
+            _score_reference(trainer, job, base, warn)
             _run(trainer, last_checkpoint(checkpoints))
             adapter = _write_adapter(trainer.model, job)
     except TrainingError:
@@ -143,18 +153,35 @@ def _build(
     return trainer
 
 
+def _score_reference(
+    trainer: "Trainer", job: TrainJob, base: LoadedBase, warn: Callable[[str], None]
+) -> None:
+    with ExitStack() as stack, _memory_told():
+        cache = None
+        if job.cache is not None:
+            cache = stack.enter_context(ModelCache(job.cache, warn=warn))
+        give_reference(trainer, kept_scores(cache, model_identity(base, None)))
+
+
 def _run(trainer: "Trainer", resume: Path | None) -> None:
+    try:
+        with _memory_told():
+            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    except ValueError as error:
+        raise ConfigError(f"the training configuration is refused: {error}") from error
+
+
+@contextmanager
+def _memory_told() -> Iterator[None]:
     import torch
 
     try:
-        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        yield
     except torch.OutOfMemoryError as error:
         raise TrainingError(
             "the GPU's memory ran out; lower `per_device_train_batch_size` or `max_length`, or set "
             "`gradient_checkpointing`"
         ) from error
-    except ValueError as error:
-        raise ConfigError(f"the training configuration is refused: {error}") from error
 
 
 def _write_adapter(model: Any, job: TrainJob) -> Path:

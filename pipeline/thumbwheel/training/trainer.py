@@ -67,7 +67,8 @@ class Trainer(DPOTrainer):
         if len(self.train_dataset) == 0:
             return
         plain: Any = self.data_collator
-        longest = min(max(map(_length, self._pairs())), plain.max_length)
+        self.max_length: int = plain.max_length
+        longest = min(max(map(_length, self._pairs())), self.max_length)
         budget = 2 * pairs_at_once * longest
         square = attention_square(self._causal_model())
         self.collator = Collator(plain, budget=budget, square=square)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from thumbwheel.training.arrangement import MOST_PADDING, cut_branches, fill_rows
 from thumbwheel.training.batches import Example, StepSampler, cut_step
-from thumbwheel.training.packing import count_tokens
+from thumbwheel.training.sequences import count_tokens
 
 SIZES = st.lists(st.integers(1, 300), min_size=1, max_size=12)
 SQUARES = st.sampled_from([50.0, 1500.0, 1e9])

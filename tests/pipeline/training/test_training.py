@@ -228,13 +228,13 @@ def test_torn_checkpoints_are_not_trusted(tmp_path: Path) -> None:
 
 def test_another_job_starts_afresh(job: TrainJob) -> None:
     """Checkpoints of another configuration or dataset are removed, those of the same job kept."""
-    own = checkpoint_dir(job)
+    own = checkpoint_dir(job, "base")
     own.mkdir(parents=True)
-    assert checkpoint_dir(job) == own
-    assert checkpoint_dir(reconfigured(job, beta=0.2)) != own
+    assert checkpoint_dir(job, "base") == own
+    assert checkpoint_dir(reconfigured(job, beta=0.2), "base") != own
     assert not own.exists()
     write_pairs(job.dataset, PAIRS[1:])
-    assert checkpoint_dir(job) != own
+    assert checkpoint_dir(job, "base") != own
 
 
 def test_divergence_leaves_nothing(job: TrainJob) -> None:
