@@ -10,7 +10,8 @@
 - **c** candidates that are better: after how many weekly looks one is promoted; and who can follow
   a champion that was promoted by luck.
 - **d** real answers of the demo's model, broken in the ways of `broken.py`: how many broken
-  candidates pass the guards, so that nothing but the judge would hold them back.
+  candidates pass the guards, so that nothing but the judge would hold them back. And the same where
+  only the answers to prompts unlike the app's are broken, which no judge is asked about.
 - **e** candidates that are harmless: how many pass.
 - **f** how often an interval holds the truth.
 
@@ -36,7 +37,7 @@ from rich.console import Console
 from rich.table import Table
 
 from broken import BROKEN
-from gate_answers import HARMLESS, SIZES, promoted, write_measures
+from gate_answers import ELSEWHERE, HARMLESS, SIZES, promoted, write_measures
 from gate_coverage import coverage
 from gate_luck import after_luck
 from gate_rules import has_online_fdr
@@ -153,6 +154,12 @@ SIMULATED: Mapping[str, Sequence[Part]] = {
 }
 
 
+_KINDS_ELSEWHERE = [
+    f"{ELSEWHERE}{kind}" for kind in BROKEN if "%" not in kind and kind != "one topic collapsed"
+]
+"""Forty prompts share no topic, and of them 15% are six."""
+
+
 def parts_with_answers(directory: Path) -> Mapping[str, Sequence[Part]]:
     """Return the parts that read the measures in a directory."""
     sizes = [f"{n} prompts" for n in SIZES]
@@ -164,7 +171,14 @@ def parts_with_answers(directory: Path) -> Mapping[str, Sequence[Part]]:
                 100,
                 words,
                 [Bar(size, most=0.02) for size in sizes],
-            )
+            ),
+            Part(
+                "d. Candidates that are broken only on prompts unlike the app's",
+                partial(promoted, directory, _KINDS_ELSEWHERE),
+                100,
+                words,
+                [Bar("40 prompts", most=0.02)],
+            ),
         ],
         "e": [
             Part(
@@ -172,7 +186,7 @@ def parts_with_answers(directory: Path) -> Mapping[str, Sequence[Part]]:
                 partial(promoted, directory, list(HARMLESS)),
                 200,
                 words,
-                [Bar(size, least=0.95) for size in sizes],
+                [Bar(size, least=0.95) for size in (*sizes, "40 prompts")],
             )
         ],
     }
@@ -246,7 +260,7 @@ def main() -> None:
         ProcessPoolExecutor(asked.jobs, get_context("spawn")) as workers,
     ):
         if wanted & {"d", "e"}:
-            kinds = list(BROKEN) if "d" in wanted else []
+            kinds = [*BROKEN, *_KINDS_ELSEWHERE] if "d" in wanted else []
             write_measures(directory, asked.seed, asked.jobs, kinds)
         parts = {**SIMULATED, **parts_with_answers(directory)}
         for letter in sorted(wanted):

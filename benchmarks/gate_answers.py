@@ -1,8 +1,9 @@
 """Real answers of the demo's model, whole and broken, and the guards that see them.
 
-The base model and the candidate that the demo's votes have taught answer every prompt. A broken
-candidate is the good one with its answers broken; what is measured of all of them is measured once.
-A run then draws prompts with replacement, so that it costs statistics only.
+The base model and the candidate that the demo's votes have taught answer every prompt, and the
+prompts unlike the app's. A broken candidate is the good one with its answers broken, to the app's
+prompts or `ELSEWHERE`; what is measured of all of them is measured once. A run then draws prompts
+with replacement, so that it costs statistics only.
 """
 
 import os
@@ -28,6 +29,8 @@ from thumbwheel.evidence.answers import (
     Values,
     collapsed_topics,
     measure_answers,
+    measure_out_of_distribution,
+    out_of_distribution_prompts,
     topics,
 )
 from thumbwheel.evidence.gate import check_guards
@@ -35,10 +38,10 @@ from thumbwheel.language_model import AdaptedModel
 from thumbwheel.measures.statistics import paired_report
 from thumbwheel.plugin.host import isolated_plugins
 from thumbwheel.tables import ANSWERS
-from thumbwheel.types import EvalReport, Message
+from thumbwheel.types import EvalReport, Prompt
 from workspace import Silent, load_models
 
-__all__ = ["HARMLESS", "promoted", "write_measures"]
+__all__ = ["ELSEWHERE", "HARMLESS", "promoted", "write_measures"]
 
 Array = npt.NDArray[np.float64]
 Measured = Mapping[str, Array]
@@ -53,10 +56,16 @@ SAMPLED = {"champion": ("base", 0), "candidate": ("candidate", 0)} | {
     "another sample of the candidate": ("candidate", DRAWS),
 }
 """Whose answers there are: the model, and the first draw."""
+ELSEWHERE = "elsewhere: "
+"""Begins the names of answers to prompts unlike the app's, and of kinds of breaking these."""
 HARMLESS = {
     "the champion again": ("another sample of the champion", "champion"),
     "the candidate again": ("another sample of the candidate", "candidate"),
     "the candidate after the champion": ("candidate", "champion"),
+}
+HARMLESS |= {
+    f"{ELSEWHERE}{kind}": (f"{ELSEWHERE}{candidate}", f"{ELSEWHERE}{champion}")
+    for kind, (candidate, champion) in HARMLESS.items()
 }
 """Candidates that must pass, and after whom."""
 
@@ -77,13 +86,14 @@ def write_measures(directory: Path, seed: int, jobs: int, kinds: Sequence[str]) 
         (directory / "thumbwheel.toml").symlink_to(config)
     answers = directory / "answers"
     answers.mkdir(exist_ok=True)
-    missing = [name for name in SAMPLED if not (answers / f"{name}.parquet").exists()]
+    names = [f"{where}{name}" for where in ("", ELSEWHERE) for name in SAMPLED]
+    missing = [name for name in names if not (answers / f"{name}.parquet").exists()]
     if missing:
         models = _load(directory)
         for name in missing:
             pq.write_table(_ask(models, name), answers / f"{name}.parquet")
     (directory / "measures").mkdir(exist_ok=True)
-    wanted = [name for name in (*SAMPLED, *kinds) if not _file(directory, name).exists()]
+    wanted = [name for name in (*names, *kinds) if not _file(directory, name).exists()]
     # Not forked: torch's threads do not survive that.
     with ProcessPoolExecutor(jobs, get_context("spawn")) as workers:
         pieces = [(directory, wanted[piece::jobs], seed) for piece in range(jobs)]
@@ -96,6 +106,8 @@ def promoted(
 ) -> Mapping[tuple[str, str], Sequence[float | str]]:
     """Return whether candidates pass all guards, and the guards that refuse them.
 
+    Prompts unlike the app's are as many as there are, whatever the number of the app's.
+
     Args:
         directory: As for `write_measures`.
         kinds: Of breaking, or keys of `HARMLESS`.
@@ -107,12 +119,15 @@ def promoted(
     labels = np.array([of_prompt[fact.prompt] for fact in FACTS])
     found: dict[tuple[str, str], Sequence[float | str]] = {}
     for kind in kinds:
-        candidate, champion = HARMLESS.get(kind, (kind, "champion"))
+        elsewhere = kind.startswith(ELSEWHERE)
+        champion_of_kind = f"{ELSEWHERE}champion" if elsewhere else "champion"
+        candidate, champion = HARMLESS.get(kind, (kind, champion_of_kind))
         values = {"candidate": _read(directory, candidate), "champion": _read(directory, champion)}
         refused_by: list[str] = []
-        for n in SIZES:
-            drawn = [rng.integers(len(FACTS), size=n) for _ in range(runs)]
-            refused = [_refusals(values, rows, labels) for rows in drawn]
+        n_prompts = len(next(iter(values["champion"].values())))
+        for n in (n_prompts,) if elsewhere else SIZES:
+            drawn = [rng.integers(n_prompts, size=n) for _ in range(runs)]
+            refused = [_refusals(values, rows, None if elsewhere else labels) for rows in drawn]
             found[kind, f"{n} prompts"] = [float(not guards) for guards in refused]
             refused_by += chain.from_iterable(refused)
         found[kind, "refused by"] = refused_by
@@ -120,7 +135,7 @@ def promoted(
 
 
 def _refusals(
-    values: Mapping[str, Measured], rows: npt.NDArray[np.int64], labels: npt.NDArray[np.str_]
+    values: Mapping[str, Measured], rows: npt.NDArray[np.int64], labels: npt.NDArray[np.str_] | None
 ) -> list[str]:
     drawn = {
         model: {metric: of_prompt[rows] for metric, of_prompt in by_metric.items()}
@@ -131,7 +146,6 @@ def _refusals(
         model: {metric: _by_id(of_prompt) for metric, of_prompt in by_metric.items()}
         for model, by_metric in drawn.items()
     }
-    of_prompt = {str(row): str(label) for row, label in enumerate(labels[rows])}
     report = EvalReport(
         champion="base",
         confidence=CONFIDENCE,
@@ -151,10 +165,20 @@ def _refusals(
     if failed:
         # To look into every topic takes ten times as long.
         return [rule.rule.partition(" does not")[0] for rule in failed]
+    if labels is None:
+        return []
+    of_prompt = {str(row): str(label) for row, label in enumerate(labels[rows])}
     return ["a topic"] if collapsed_topics(named, of_prompt, guards) else []
 
 
-def _prompt(fact: Fact) -> list[Message]:
+def _prompts(name: str) -> Mapping[str, Prompt]:
+    """Return what was asked for the answers of that name, by its id."""
+    if name.startswith(ELSEWHERE):
+        return out_of_distribution_prompts(None)
+    return {fact.prompt: _prompt(fact) for fact in FACTS}
+
+
+def _prompt(fact: Fact) -> Prompt:
     return [{"role": "user", "content": fact.prompt}]
 
 
@@ -170,18 +194,18 @@ def _load(directory: Path) -> dict[str, AdaptedModel]:
 
 
 def _ask(models: Mapping[str, AdaptedModel], name: str) -> pa.Table:
-    model, first = SAMPLED[name]
-    prompts = [_prompt(fact) for fact in FACTS]
-    answers = models[model].answers(prompts, DRAWS, first=first)
+    model, first = SAMPLED[name.removeprefix(ELSEWHERE)]
+    prompts = _prompts(name)
+    answers = models[model].answers([*prompts.values()], DRAWS, first=first)
     rows = [
         {
-            "prompt_id": fact.prompt,
+            "prompt_id": prompt_id,
             "prompt": prompt,
             "draw": first + draw,
             "answer": answer.text,
             "finished": answer.finished,
         }
-        for fact, prompt, drawn in zip(FACTS, prompts, answers, strict=True)
+        for (prompt_id, prompt), drawn in zip(prompts.items(), answers, strict=True)
         for draw, answer in enumerate(drawn)
     ]
     return pa.Table.from_pylist(rows, schema=ANSWERS)
@@ -190,14 +214,17 @@ def _ask(models: Mapping[str, AdaptedModel], name: str) -> pa.Table:
 def _measure(directory: Path, names: Sequence[str], seed: int) -> None:
     models = _load(directory) if names else {}
     for name in names:
-        whole = pq.read_table(
-            directory / "answers" / f"{name if name in SAMPLED else 'candidate'}.parquet"
-        )
-        answers = break_answers(whole, name, seed) if name in BROKEN else whole
-        model = models[SAMPLED[name][0] if name in SAMPLED else "candidate"]
-        values: Values = measure_answers(answers, models["base"], model, seed=seed)
+        where = ELSEWHERE if name.startswith(ELSEWHERE) else ""
+        kind = name.removeprefix(where)
+        sampled = kind if kind in SAMPLED else "candidate"
+        whole = pq.read_table(directory / "answers" / f"{where}{sampled}.parquet")
+        answers = break_answers(whole, kind, seed) if kind in BROKEN else whole
+        measure = measure_out_of_distribution if where else measure_answers
+        values: Values = measure(answers, models["base"], models[SAMPLED[sampled][0]], seed=seed)
+        # Passages are no prompts, and what is said of them is not broken.
+        values.pop("plain_text_log_perplexity", None)
         table = {
-            metric: [by_prompt.get(fact.prompt) for fact in FACTS]
+            metric: [by_prompt.get(prompt_id) for prompt_id in _prompts(name)]
             for metric, by_prompt in values.items()
         }
         pq.write_table(pa.table(table), _file(directory, name))

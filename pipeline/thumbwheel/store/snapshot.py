@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from thumbwheel.errors import DiskFullError
 from thumbwheel.store.database import stream
+from thumbwheel.store.units import SCORE_ONE, WEIGHT_ONE
 from thumbwheel.store.values import Snapshot
-from thumbwheel.store.votes import SCORE_ONE, WEIGHT_ONE, WeighedVotes
+from thumbwheel.store.votes import WeighedVotes
 from thumbwheel.tables import COMPARISONS, RATED, VOTES
 
 __all__ = ["COMPARISONS_FILE", "RATED_FILE", "VOTES_FILE", "write_snapshot"]
