@@ -20,7 +20,7 @@ ranked AS (
     FROM rated
     WHERE n_up + n_down > 0 AND completion_id NOT IN (FROM judged_completions)
     WINDOW best AS (PARTITION BY prompt_id, if($same_model_version, model_version, '')
-                    ORDER BY quality DESC, completion_id),
+                    ORDER BY quality DESC, completion_id DESC),
            worst AS (PARTITION BY prompt_id, if($same_model_version, model_version, '')
                      ORDER BY quality, completion_id)
 )
