@@ -19,10 +19,12 @@ Origin = Literal["comparison", "correction", "annotation", "ai", "grades"]
 class Comparisons:
     """Pairs two completions that were compared, the preferred one chosen.
 
-    Side-by-side choices, corrections, rankings by annotators, pairs that a model wrote and the
-    grades that raters gave to both are all comparisons. The confidence is P(more than half of
-    raters prefer it), with the posterior Beta(1 + for, 1 + against): one judgement gives 0.75. A
-    draw is no pair.
+    Side-by-side choices, corrections, rankings by annotators and pairs that a model wrote are all
+    comparisons. The confidence is P(more than half of raters prefer it), with the posterior
+    Beta(1 + for, 1 + against): one judgement gives 0.75. A draw is no pair.
+
+    The grades that raters gave to both are left to `all_pairs` and `best_worst`, which hold them
+    against what all the others voted; `origins` may list them.
 
     Attributes:
         min_confidence: Least confidence; above 0.75 a single judgement is not enough.
@@ -30,7 +32,7 @@ class Comparisons:
     """
 
     min_confidence: Annotated[float, Field(ge=0.5, le=1)] = 0.5
-    origins: tuple[Origin, ...] = ("comparison", "correction", "annotation", "ai", "grades")
+    origins: tuple[Origin, ...] = ("comparison", "correction", "annotation", "ai")
 
     @hookimpl
     def make_pairs(self, rated: pa.Table, comparisons: pa.Table) -> pa.Table:
