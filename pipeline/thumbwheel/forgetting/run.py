@@ -26,7 +26,7 @@ from thumbwheel.plugin.host import Plugins
 from thumbwheel.process.locks import only_one
 from thumbwheel.registry import open_registry
 from thumbwheel.store import Found, Store, Subject
-from thumbwheel.store.database import remove_store
+from thumbwheel.store.files import remove_store
 from thumbwheel.types import Observer
 
 __all__ = ["Forgetting", "Outcome", "Plan"]

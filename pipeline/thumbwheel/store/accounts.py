@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from thumbwheel.config import VotePolicy
 from thumbwheel.store.conflicts import conflicts_of
-from thumbwheel.store.database import Connection
+from thumbwheel.store.connection import Connection
 from thumbwheel.store.sources import balance
 from thumbwheel.store.values import Quarantined
 from thumbwheel.store.votes import WeighedVotes

@@ -4,7 +4,7 @@ Ids are a namespace's own, which is a source's unless the configuration joins so
 another source changes nothing; but whoever reads `status` should know that it was made.
 """
 
-from thumbwheel.store.database import Connection
+from thumbwheel.store.connection import Connection
 from thumbwheel.store.values import ConflictingIds
 from thumbwheel.types.fates import IdConflict
 

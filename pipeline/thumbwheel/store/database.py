@@ -5,7 +5,6 @@ checkpoint is written. What was committed is safe then, but every connection is 
 to ask opens the file again.
 """
 
-import errno
 import math
 import os
 import shutil
@@ -14,54 +13,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TypeAlias
 
 import duckdb
-import pyarrow as pa
 
-from thumbwheel.errors import BusyError, DataError, DiskFullError, UnavailableError
+from thumbwheel.errors import BusyError, UnavailableError
 from thumbwheel.process.durable import sync
+from thumbwheel.store.connection import CONFIG, LOCKS, Connection, tune
 from thumbwheel.store.faults import explain, explain_opening, is_fatal
+from thumbwheel.store.files import make_store, remove_store, size_of
 from thumbwheel.store.migrations import migrate
 
-__all__ = [
-    "CONFIG",
-    "LOCKS",
-    "Connection",
-    "Database",
-    "quoted",
-    "remove_store",
-    "stream",
-    "tune",
-]
-
-Connection: TypeAlias = duckdb.DuckDBPyConnection
-
-MEMORY_LIMIT = "3GB"
-"""What DuckDB may hold in memory; beyond it, it spills to a folder beside the file."""
-
-CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-}
-
-# Checkpoints are made between two batches only (see `Store.append`): one that DuckDB makes by
-# itself may fail after the commit that caused it has succeeded. Texts are packed with Zstandard: a
-# checkpoint that tries every method first takes twice as long, and the file gets no smaller.
-_TUNING = """
-SET GLOBAL TimeZone = 'UTC';
-SET GLOBAL memory_limit = '{memory} bytes';
-SET GLOBAL checkpoint_threshold = '1000TB';
-SET GLOBAL force_compression = 'zstd';
-"""
-
-# No SQL, a user's least of all, reaches files, the network or settings.
-LOCKS = """
-SET GLOBAL python_enable_replacements = false;
-SET GLOBAL enable_external_access = false;
-SET GLOBAL lock_configuration = true;
-"""
+__all__ = ["Database"]
 
 _open_files: set[Path] = set()
 _open_files_lock = threading.Lock()
@@ -240,11 +202,11 @@ class Database:
 
     def log_size(self) -> int:
         """Return the bytes in the write-ahead log."""
-        return _size(self.path.with_name(self.path.name + ".wal"))
+        return size_of(self.path.with_name(self.path.name + ".wal"))
 
     def size(self) -> int:
         """Return the bytes on disk: the file and its write-ahead log."""
-        return _size(self.path) + self.log_size()
+        return size_of(self.path) + self.log_size()
 
     @contextmanager
     def _transaction(self, begin: str, end: str) -> Iterator[Connection]:
@@ -297,7 +259,7 @@ class Database:
     def _open(self) -> Connection:
         try:
             if self.epoch == 0 and not self.path.exists():
-                _make(self.path)
+                make_store(self.path)
             connection = duckdb.connect(str(self.path), config=CONFIG)
             try:
                 tune(connection)
@@ -316,75 +278,3 @@ class Database:
     def _release(self) -> None:
         with _open_files_lock:
             _open_files.discard(self._claim)
-
-
-def tune(connection: Connection, memory_limit: str | None = None) -> None:
-    """Set what fits a store's file, for all that the connection has open.
-
-    Args:
-        connection: A connection.
-        memory_limit: What may be held in memory, if not `MEMORY_LIMIT`.
-    """
-    ((memory,),) = connection.execute(
-        "SELECT least(parse_formatted_bytes(?), "
-        "parse_formatted_bytes(current_setting('memory_limit')))",
-        [memory_limit or MEMORY_LIMIT],
-    ).fetchall()
-    connection.execute(_TUNING.format(memory=memory))
-
-
-def remove_store(path: Path) -> None:
-    """Remove a store's file that nobody has open, and all that belongs to it."""
-    for suffix in (".wal", ""):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    shutil.rmtree(path.with_name(path.name + ".tmp"), ignore_errors=True)
-
-
-def _make(path: Path) -> None:
-    """Make an empty store, whole or not at all: a kill leaves no half of a file at `path`."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-            fresh = Path(folder) / path.name
-            with duckdb.connect(str(fresh), config=CONFIG) as connection:
-                migrate(connection, path)
-                connection.execute("CHECKPOINT")
-            _put(fresh, path)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise DiskFullError(f"there is no space left for the store {path}") from error
-        raise DataError(f"the store {path} cannot be made: {error}") from error
-
-
-def _put(fresh: Path, path: Path) -> None:
-    try:
-        path.hardlink_to(fresh)
-    except FileExistsError:
-        pass  # another process was faster
-    except OSError:
-        fresh.rename(path)  # a file system without hard links
-
-
-def quoted(path: Path) -> str:
-    """Return a path as a literal of SQL."""
-    return "'" + str(path).replace("'", "''") + "'"
-
-
-def stream(connection: Connection, query: str, rows: int) -> Iterator[pa.RecordBatch]:
-    """Yield a query's result in batches of about `rows`, none of it held longer than needed.
-
-    Raises:
-        duckdb.Error: Whatever went wrong on the way.
-    """
-    try:
-        yield from connection.sql(query).to_arrow_reader(rows)
-    except (pa.ArrowException, OSError) as error:
-        # Arrow's stream interface hands on the words of an error, not its type.
-        raise duckdb.Error(str(error)) from error
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0

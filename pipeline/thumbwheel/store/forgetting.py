@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from thumbwheel.store.database import Connection, quoted, stream, tune
+from thumbwheel.store.connection import Connection, quoted, stream, tune
 from thumbwheel.store.forgotten import Subject, names_in
 from thumbwheel.store.migrations import migrate
 from thumbwheel.store.verify import verify

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from thumbwheel.store.database import Connection, stream
+from thumbwheel.store.connection import Connection, stream
 from thumbwheel.store.forgotten import Forgotten
 from thumbwheel.store.seen import Digests, SeenEvents, digests_of
 from thumbwheel.store.values import DeadLetter

@@ -5,7 +5,7 @@ The tables are those of `votes.WeighedVotes`.
 
 import pyarrow as pa
 
-from thumbwheel.store.database import Connection
+from thumbwheel.store.connection import Connection
 from thumbwheel.store.units import SCORE_ONE, WEIGHT_ONE
 
 __all__ = ["find_judgements"]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from thumbwheel.errors import DataError
-from thumbwheel.store.database import Connection
+from thumbwheel.store.connection import Connection
 from thumbwheel.store.values import DeadLetter, StoredDeadLetter
 
 __all__ = [

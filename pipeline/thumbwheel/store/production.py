@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from thumbwheel.config import VotePolicy
-from thumbwheel.store.database import Connection
+from thumbwheel.store.connection import Connection
 from thumbwheel.types import Prompt
 
 __all__ = ["Produced", "ProductionPrompt", "production_prompts", "prompt_pool"]

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from thumbwheel.errors import DiskFullError
-from thumbwheel.store.database import CONFIG, LOCKS, Connection, quoted, stream, tune
+from thumbwheel.store.connection import CONFIG, LOCKS, Connection, quoted, stream, tune
 from thumbwheel.store.faults import explain_scratch
 
 __all__ = ["Scratch", "open_scratch", "room_in"]

@@ -6,7 +6,7 @@ Nothing is known but what is stored, so these are warnings, each with what would
 from collections.abc import Sequence
 
 from thumbwheel.config import SourceConfig
-from thumbwheel.store.database import Connection
+from thumbwheel.store.connection import Connection
 from thumbwheel.store.values import VoteSides
 
 __all__ = ["side_warnings", "vote_sides"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from thumbwheel.errors import DiskFullError
-from thumbwheel.store.database import stream
+from thumbwheel.store.connection import stream
 from thumbwheel.store.units import SCORE_ONE, WEIGHT_ONE
 from thumbwheel.store.values import Snapshot
 from thumbwheel.store.votes import WeighedVotes

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from thumbwheel.store.database import Connection
+from thumbwheel.store.connection import Connection
 from thumbwheel.store.values import PluginCount, ReplayCounts
 from thumbwheel.types import SourceCounts
 

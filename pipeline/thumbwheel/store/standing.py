@@ -14,7 +14,7 @@ from thumbwheel.config import VotePolicy
 from thumbwheel.errors import DiskFullError
 from thumbwheel.process.durable import write_bytes
 from thumbwheel.store.conflicts import conflicting_ids
-from thumbwheel.store.database import Connection
+from thumbwheel.store.connection import Connection
 from thumbwheel.store.sources import balance
 from thumbwheel.store.values import ConflictingIds, Quarantined
 from thumbwheel.store.votes import WeighedVotes

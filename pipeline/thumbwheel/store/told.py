@@ -8,7 +8,7 @@ Nearly every id names one text. The few that name several (fragments of a stream
 regenerated, ids that count the messages of each conversation) are looked at one by one.
 """
 
-from thumbwheel.store.database import Connection
+from thumbwheel.store.connection import Connection
 
 __all__ = ["find_texts"]
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from thumbwheel.errors import DamagedStoreError
-from thumbwheel.store.database import Connection
+from thumbwheel.store.connection import Connection
 
 __all__ = ["verify"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from thumbwheel.config import VotePolicy, VotesConfig
-from thumbwheel.store.database import Connection
+from thumbwheel.store.connection import Connection
 from thumbwheel.store.judgements import find_judgements
 from thumbwheel.store.told import find_texts
 from thumbwheel.store.units import SCORE_ONE, WEIGHT_ONE

@@ -25,7 +25,7 @@ def disk(tmp_path):
 @pytest.fixture
 def little_memory(monkeypatch):
     """What DuckDB may hold before it spills."""
-    monkeypatch.setattr("thumbwheel.store.database.MEMORY_LIMIT", "100MB")
+    monkeypatch.setattr("thumbwheel.store.connection.MEMORY_LIMIT", "100MB")
 
 
 def spill(folder):

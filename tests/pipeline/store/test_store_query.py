@@ -252,7 +252,7 @@ def test_a_tight_memory_limit_changes_no_snapshot(tmp_path, monkeypatch):
     """A snapshot made under a tight memory limit is the same as under a roomy one."""
     snapshots = []
     for name, limit in (("roomy", "4GB"), ("tight", "40MB")):
-        monkeypatch.setattr("thumbwheel.store.database.MEMORY_LIMIT", limit)
+        monkeypatch.setattr("thumbwheel.store.connection.MEMORY_LIMIT", limit)
         with Store(tmp_path / f"{name}.duckdb") as store:
             for batch in range(4):
                 append(store, *numbered(batch, 1000), cursor=str(batch))

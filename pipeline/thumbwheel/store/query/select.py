@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from thumbwheel.errors import DataError
-from thumbwheel.store.database import Connection
+from thumbwheel.store.connection import Connection
 from thumbwheel.store.faults import first_line, is_about_store
 
 __all__ = ["select"]

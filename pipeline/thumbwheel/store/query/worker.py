@@ -20,7 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 from thumbwheel.errors import ThumbwheelError, UnavailableError
 from thumbwheel.process.anonymous import write_table
 from thumbwheel.process.spawn import make_expendable
-from thumbwheel.store.database import CONFIG, LOCKS, Connection, quoted, tune
+from thumbwheel.store.connection import CONFIG, LOCKS, Connection, quoted, tune
 from thumbwheel.store.faults import explain, first_line
 from thumbwheel.store.query.select import select
 
