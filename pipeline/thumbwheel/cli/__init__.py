@@ -61,10 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except Exception as error:
         if debug:
             raise
-        told = _told(error)
-        if told is not None:
-            _print_error("error:", str(told))
-            sys.exit(told.exit_code)
+        meaning = _meaning_of(error)
+        if meaning is not None:
+            _print_error("error:", str(meaning))
+            sys.exit(meaning.exit_code)
         _print_error("unexpected error:", f"{type(error).__name__}: {error}")
         _make_console().print(f"{_DEBUG}=1 shows where it came from; please report it", style="dim")
     sys.exit(1)
@@ -82,7 +82,7 @@ def _say_interrupted(how: str) -> None:
     _make_console().print(f"{how}; run the same command again and it goes on", style="yellow")
 
 
-def _told(error: Exception) -> ThumbwheelError | None:
+def _meaning_of(error: Exception) -> ThumbwheelError | None:
     """Return what an error means to a user, or None where it is a bug."""
     if isinstance(error, ThumbwheelError):
         return error

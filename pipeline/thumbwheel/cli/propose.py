@@ -46,12 +46,12 @@ def propose(file: Path, folder: Path, console: Console) -> str:
     source = SourceConfig(name="export", connector="file", options=options, mapping=found.mapping)
     _allow_repeats(found, source, base_dir)
     source = source.model_copy(update={"mapping": found.mapping})
-    for line in found.told:
+    for line in found.recognised:
         console.print(Text(printable(f"{file.name}: {line}")))
     print_preview(console, preview(source, base_dir))
-    for line in found.open:
+    for line in found.questions:
         console.print(Text(f"? {printable(line)}", style="yellow"))
-    return _toml(options, found.mapping, found.open)
+    return _toml(options, found.mapping, found.questions)
 
 
 def _allow_repeats(found: Guess, source: SourceConfig, base_dir: Path) -> None:
@@ -63,7 +63,7 @@ def _allow_repeats(found: Guess, source: SourceConfig, base_dir: Path) -> None:
     parsed = parser_for(source, base_dir).parse_batch([record.raw for record in raws])
     if n := repeats_by_chance(parsed.events):
         found.mapping = allowing
-        found.told.append(f"{n:,} answers repeat the end of their prompt, the others do not")
+        found.recognised.append(f"{n:,} answers repeat the end of their prompt, the others do not")
 
 
 def _records(file: Path, options: dict[str, str], base_dir: Path) -> list[Mapping[str, Any]]:

@@ -46,21 +46,21 @@ def compared(mapping: "KeyMapping", part: object, record: object) -> Iterator[di
         (name, answer if isinstance(answer, Answer) else Answer(answer))
         for name, answer in _answers(mapping).items()
     ]
-    told = []
+    said = []
     for name, answer in answers:
         before, text = _said(KeyPath.of(answer.completion).find(part, record), mapping, asked)
         if text is None:
             raise MalformedRecordError(f"the answer `{name}` has no text")
-        told.append((before, text))
-    prompts = [before for before, _ in told if before]
-    if prompts and (len(prompts) < len(told) or any(prompt != prompts[0] for prompt in prompts)):
+        said.append((before, text))
+    prompts = [before for before, _ in said if before]
+    if prompts and (len(prompts) < len(said) or any(prompt != prompts[0] for prompt in prompts)):
         raise MalformedRecordError("the answers that were compared are to different prompts")
     versions = [_at(answer.model_version, part, record) for _, answer in answers]
     scores = _scores(mapping, [name for name, _ in answers], versions, part, record)
     event_id = shared.get("event_id")
     comparison = shared.get("comparison_id") or event_id or content_id("comparison", _text(part))
     for (name, answer), version, (_, text), score in zip(
-        answers, versions, told, scores, strict=True
+        answers, versions, said, scores, strict=True
     ):
         yield {
             **shared,

@@ -85,9 +85,9 @@ def _filled(value: Any, words: Mapping[str, str]) -> Any:
 def _laid_over(table: Mapping[str, Any], own: Mapping[str, Any]) -> Mapping[str, Any]:
     if "scale" in own:
         # Its numbers are not looked up, and none may be listed then.
-        table = {name: told for name, told in table.items() if name not in ("up", "down")}
+        table = {name: value for name, value in table.items() if name not in ("up", "down")}
     merged = {name: {**table.get(name, {}), **own.get(name, {})} for name in ("where", "roles")}
-    return {**table, **own, **{name: told for name, told in merged.items() if told}}
+    return {**table, **own, **{name: value for name, value in merged.items() if value}}
 
 
 def _load(path: Path) -> KnownFormat:

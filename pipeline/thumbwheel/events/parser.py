@@ -212,7 +212,7 @@ class EventParser:
             raise MalformedRecordError("the record is not a JSON object")
         mapping: Any = self._mapping
         fault: MalformedRecordError | None = None
-        told: Counter[bytes] = Counter()
+        repeated: Counter[bytes] = Counter()
         try:
             for outcome in mapping.events(record, self._rules):
                 if isinstance(outcome, LeftOut):
@@ -223,11 +223,11 @@ class EventParser:
                     whose = outcome.pop("whose", None)
                     content = pydantic_core.to_json(outcome)
                     name = b"%d %b %b" % (
-                        told[content],
+                        repeated[content],
                         content,
                         raw if whose is None else whose.encode("utf-8", "surrogatepass"),
                     )
-                    told[content] += 1
+                    repeated[content] += 1
                     try:
                         rows.append(self._row(outcome, name, tally))
                     except MalformedRecordError as error:

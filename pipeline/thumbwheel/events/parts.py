@@ -145,7 +145,7 @@ def _conversation(
 ) -> Iterator[Outcome]:
     turns = [_turn(mapping, part, whole, rules) for part, whole in _in_order(mapping, parts)]
     by_key = {turn.key: turn for turn in turns if turn.key is not None}
-    n_told = 0
+    n_answers = 0
     for place, turn in enumerate(turns):
         if turn.message is None:
             continue
@@ -157,20 +157,20 @@ def _conversation(
                 if is_rated:
                     raise MalformedRecordError("a vote on a message that is not the assistant's")
                 continue
-            n_told += 1
+            n_answers += 1
             if not (says_something or event.get("generation_id")):
                 yield LeftOut(UNRATED)
                 continue
             before = _branch(turn, by_key) if mapping.parent is not None else turns[:place]
-            yield event | _told(mapping, turn, before, event)
+            yield event | _answer_of(mapping, turn, before, event)
         except MalformedRecordError as error:
-            n_told += 1
+            n_answers += 1
             yield error
-    if not n_told:
+    if not n_answers:
         yield LeftOut("left out: a conversation without an answer")
 
 
-def _told(
+def _answer_of(
     mapping: "KeyMapping", turn: _Turn, before: Sequence[_Turn], event: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the prompt and the completion of an answer within its conversation."""
@@ -187,11 +187,11 @@ def _told(
         text = KeyPath.of(mapping.system).find(turn.part, turn.whole)
         if text is not None:
             prompt = [{"role": "system", "content": text}, *prompt]
-    told: dict[str, Any] = {"prompt": prompt, "completion": completion}
+    answer: dict[str, Any] = {"prompt": prompt, "completion": completion}
     if mapping.parent is not None and event.get("comparison_id") is None:
         # Answers that were given anew to one message are compared.
-        told["comparison_id"] = turn.parent
-    return told
+        answer["comparison_id"] = turn.parent
+    return answer
 
 
 def _turn(mapping: "KeyMapping", part: Mapping[str, Any], whole: object, rules: Any) -> _Turn:

@@ -50,13 +50,13 @@ class Guess:
 
     Attributes:
         mapping: The mapping's name, its table, or None for Thumbwheel's own format.
-        told: What was recognised, a line each.
-        open: What has to be decided by somebody who knows the data.
+        recognised: What was recognised, a line each.
+        questions: What has to be decided by somebody who knows the data.
     """
 
     mapping: str | dict[str, Any] | None
-    told: list[str] = field(default_factory=list)
-    open: list[str] = field(default_factory=list)
+    recognised: list[str] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
 
 
 def guess(records: Sequence[Record]) -> Guess:
@@ -78,7 +78,7 @@ def _own_format(records: Sequence[Record]) -> Guess:
     found = Guess(None, ["Thumbwheel's own format"])
     if scores and 0 in scores and all(score in (0, 1) for score in scores):
         found.mapping = {"use": "events", "up": [1], "down": [0]}
-        found.told.append("scores are 0 and 1: 0 is read as down")
+        found.recognised.append("scores are 0 and 1: 0 is read as down")
     return found
 
 
@@ -88,18 +88,20 @@ def _known(known: KnownFormat, records: Sequence[Record]) -> Guess:
     for word in known.needs:
         names = _names_for(known.name, records)
         options[word] = names[0] if names else "?"
-        found.open.append(
+        found.questions.append(
             f"`{word}` is {options[word]!r}; the sample has {', '.join(names) or 'none'}"
         )
     if options:
         found.mapping = {"use": known.name, **options}
     if known.name == "posthog" and (thumb := _thumb_question(records)):
         found.mapping = {"use": known.name, "question": thumb}
-        found.told.append(f"the question {thumb} of a survey is answered with 1 and 2: the thumb")
+        found.recognised.append(
+            f"the question {thumb} of a survey is answered with 1 and 2: the thumb"
+        )
     if known.name == "argilla" and isinstance(found.mapping, dict):
         question = found.mapping["question"]
         found.mapping |= rating_options(
-            [*_argilla_values(records, question)], found.told, found.open
+            [*_argilla_values(records, question)], found.recognised, found.questions
         )
     return found
 
@@ -167,17 +169,17 @@ def _named(name: str, records: Sequence[Record]) -> Guess:
             values = [KeyPath.of(key).find(m, m) for m in inside]
             said = [value for value in values if isinstance(value, str | int | float)]
             if said:
-                found.told.append(f"messages hold votes under `{key}`")
+                found.recognised.append(f"messages hold votes under `{key}`")
                 found.mapping = {
                     "use": name,
                     "rating": key,
-                    **rating_options(said, found.told, found.open),
+                    **rating_options(said, found.recognised, found.questions),
                 }
                 return found
-        told = _keys(records).mapping
-        if isinstance(told, dict):
+        named = _keys(records).mapping
+        if isinstance(named, dict):
             kept = {
-                k: v for k, v in told.items() if k in ("rating", "up", "down", "scale", "rater")
+                k: v for k, v in named.items() if k in ("rating", "up", "down", "scale", "rater")
             }
             found.mapping = {"use": name, **kept} if kept else name
     return found
@@ -197,24 +199,24 @@ def _keys(records: Sequence[Record]) -> Guess:
         mapping.pop("rating", None)
         mapping |= {"up": flags[0], "down": flags[1]}
     elif "rating" in mapping:
-        mapping |= rating_options(paths[mapping["rating"]], found.told, found.open)
+        mapping |= rating_options(paths[mapping["rating"]], found.recognised, found.questions)
     else:
-        found.open.append("no key looks like a rating: set `rating`")
+        found.questions.append("no key looks like a rating: set `rating`")
     for option in ("prompt", "completion"):
         if option not in mapping:
-            found.open.append(f"no key looks like the {option}: set `{option}`")
+            found.questions.append(f"no key looks like the {option}: set `{option}`")
     event_id = mapping.get("event_id")
     if event_id is not None and len(set(map(str, paths[event_id]))) < len(paths[event_id]):
         del mapping["event_id"]
-        found.told.append(f"`{event_id}` comes more than once, so it names no event")
+        found.recognised.append(f"`{event_id}` comes more than once, so it names no event")
     if "rater" in mapping:
         words = {str(v).strip().casefold() for v in paths[mapping["rater"]] if v is not None}
         guests = [word for word in _GUESTS if word in words]
         if guests:
             mapping["anonymous"] = guests
-            found.told.append(f"raters called {', '.join(guests)} are taken for unknown")
+            found.recognised.append(f"raters called {', '.join(guests)} are taken for unknown")
     if "occurred_at" in mapping:
-        mapping |= time_options(paths[mapping["occurred_at"]], found.told, found.open)
+        mapping |= time_options(paths[mapping["occurred_at"]], found.recognised, found.questions)
     found.mapping = mapping
     return found
 

@@ -54,19 +54,21 @@ _TIME_FORMATS = (
 _SCALES = ((0, 1), (1, 5), (0, 5), (1, 7), (1, 10), (0, 10), (0, 100))
 
 
-def rating_options(values: Sequence[Any], told: list[str], questions: list[str]) -> dict[str, Any]:
+def rating_options(
+    values: Sequence[Any], recognised: list[str], questions: list[str]
+) -> dict[str, Any]:
     """Return the options that read ratings as votes.
 
     Args:
         values: The ratings.
-        told: What was recognised is added here.
+        recognised: What was recognised is added here.
         questions: What somebody has to decide is added here.
     """
     said = [spelt(value) for value in values if value is not None and value != ""]
     numbers = [v for v in said if isinstance(v, int | float) and not isinstance(v, bool)]
     words = Counter(str(value).strip() for value in said if isinstance(value, str))
     if numbers and not words:
-        return _numbers(numbers, told, questions)
+        return _numbers(numbers, recognised, questions)
     known = RatingOptions()
     listed = {rating_key(rating) for rating in (*known.up, *known.down, *known.withdrawn)}
     new = [word for word in words if rating_key(word) not in listed]
@@ -88,12 +90,14 @@ def _plain(word: str) -> str:
     return re.sub(r"[\s_-]", "", word.casefold()) or word
 
 
-def _numbers(numbers: Sequence[float], told: list[str], questions: list[str]) -> dict[str, Any]:
+def _numbers(
+    numbers: Sequence[float], recognised: list[str], questions: list[str]
+) -> dict[str, Any]:
     values = set(numbers)
     if values <= {1, -1}:
         return {}
     if values <= {0, 1}:
-        told.append("ratings are 0 and 1: 0 is read as down")
+        recognised.append("ratings are 0 and 1: 0 is read as down")
         return {"up": [1], "down": [0]}
     low, high = min(values), max(values)
     scale: tuple[float, float]
@@ -114,7 +118,9 @@ def _whole(number: float) -> float:
     return int(number) if number == int(number) else number
 
 
-def time_options(values: Sequence[Any], told: list[str], questions: list[str]) -> dict[str, Any]:
+def time_options(
+    values: Sequence[Any], recognised: list[str], questions: list[str]
+) -> dict[str, Any]:
     """Return the option that reads times which are not read by themselves; see `rating_options`."""
     some = [value for value in values if value is not None and value != ""][:100]
     if _are_times(some, ReadingRules()):

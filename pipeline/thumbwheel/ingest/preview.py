@@ -136,9 +136,9 @@ def _vote(event: Mapping[str, Any]) -> str:
 
 def _left_out(parsed: ParsedBatch) -> dict[str, int]:
     left_out = Counter(parsed.notes)
-    told = sum(n for what, n in parsed.notes.items() if what.startswith("left out"))
-    if parsed.ignored > told:
-        left_out["left out: no feedback, says the mapping"] += parsed.ignored - told
+    explained = sum(n for what, n in parsed.notes.items() if what.startswith("left out"))
+    if parsed.ignored > explained:
+        left_out["left out: no feedback, says the mapping"] += parsed.ignored - explained
     return dict(left_out)
 
 

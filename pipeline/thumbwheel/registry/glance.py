@@ -51,10 +51,10 @@ def champion_on_server(uri: str, shown: str, project: str) -> str | None:
             timeout=_SECONDS,
             **_credentials(),
         )
-        told = answer.json()
+        content = answer.json()
         if answer.ok:
-            return str(told["model_version"]["version"])
-        if told.get("error_code") in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return str(content["model_version"]["version"])
+        if content.get("error_code") in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
     except requests.RequestException as error:
         raise UnavailableError(f"MLflow at {shown} does not answer") from error

@@ -121,9 +121,9 @@ def _await_health(
 def _last_words(output: IO[bytes]) -> str:
     output.seek(0)
     lines = [line.strip() for line in output.read().decode(errors="replace").splitlines()]
-    told = [line for line in lines if line] or ["nothing"]
-    errors = [line for line in told if re.search(r"(Error|Exception): ", line)]
-    return (errors or told)[-1][:200]
+    said = [line for line in lines if line] or ["nothing"]
+    errors = [line for line in said if re.search(r"(Error|Exception): ", line)]
+    return (errors or said)[-1][:200]
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -135,16 +135,16 @@ class _Service:
 
     def _opened(self, path: Path) -> Store:
         """Open the store; commands have it for a moment, a cycle for longer."""
-        deadline, told = time.monotonic() + _PATIENCE_SECONDS, False
+        deadline, is_logged = time.monotonic() + _PATIENCE_SECONDS, False
         while True:
             try:
                 return Store(path)
             except BusyError:
                 if time.monotonic() > deadline or self._ending.is_set():
                     raise
-            if not told:
+            if not is_logged:
                 _log.info("waiting for a command that has the store open", store=str(path))
-                told = True
+                is_logged = True
             self._ending.wait(_LOOK_SECONDS)
 
     def _keep_house(self, store: Store, metrics: Metrics) -> None:

@@ -93,7 +93,7 @@ class EventState:
 
 
 # Over the tables of `WeighedVotes`. Of an event that both votes and corrects, the vote is
-# told when it counts, and else the correction.
+# shown when it counts, and else the correction.
 _CLASSIFIED = """
 WITH counted AS (
     SELECT arrival, arg_min(c, place) AS c, min(place) AS place, arg_min(origin, place) AS origin
@@ -110,9 +110,9 @@ numbered AS (
 ),
 spoken AS (
     SELECT events.*,
-           coalesce(events.prompt_id::UUID, turned.p, answers.p) AS p,
-           coalesce(events.completion_id::UUID, turned.c, answers.c) AS c
-    FROM numbered AS events LEFT JOIN turned USING (arrival)
+           coalesce(events.prompt_id::UUID, resolved.p, answers.p) AS p,
+           coalesce(events.completion_id::UUID, resolved.c, answers.c) AS c
+    FROM numbered AS events LEFT JOIN resolved USING (arrival)
          LEFT JOIN answers USING (namespace, generation_id)
 ),
 classified AS (

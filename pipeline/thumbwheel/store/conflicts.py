@@ -12,7 +12,7 @@ __all__ = ["conflicting_ids", "conflicts_of"]
 
 # Hardly any id is in conflict: rows are grouped by a hash, and the few that share one looked at.
 _RETOLD = """
-CREATE TEMP TABLE retold_ids AS
+CREATE TEMP TABLE ambiguous_ids AS
 WITH several AS (
     SELECT hash(namespace, generation_id) AS key FROM scoped_events WHERE completion_id IS NOT NULL
     GROUP BY key HAVING min(hash(completion_id)) <> max(hash(completion_id))
@@ -26,14 +26,14 @@ GROUP BY namespace, generation_id HAVING min(completion_id) <> max(completion_id
 """
 
 _PROMPTS = """
-SELECT namespace, 'prompts', count(*), min(generation_id), NULL FROM retold_ids
+SELECT namespace, 'prompts', count(*), min(generation_id), NULL FROM ambiguous_ids
 WHERE has_prompts GROUP BY namespace
 """
 
 # A vote without a time comes in order of arrival where nothing about the id bears one.
 _UNTIMED = """
 SELECT namespace, 'untimed', count(DISTINCT generation_id), min(generation_id), NULL
-FROM (FROM retold_ids WHERE is_untimed) JOIN scoped_events USING (namespace, generation_id)
+FROM (FROM ambiguous_ids WHERE is_untimed) JOIN scoped_events USING (namespace, generation_id)
 WHERE is_vote AND completion_id IS NULL AND coalesce(updated_at, occurred_at) IS NOT NULL
 GROUP BY namespace
 """
@@ -43,14 +43,14 @@ WITH several AS (
     SELECT hash(generation_id) AS key FROM scoped_events WHERE completion_id IS NOT NULL
     GROUP BY key HAVING min(namespace) <> max(namespace)
 ),
-told AS (
+answered AS (
     SELECT DISTINCT namespace, generation_id, completion_id
     FROM scoped_events SEMI JOIN several ON hash(generation_id) = several.key
     WHERE completion_id IS NOT NULL
 )
 SELECT one.namespace, 'other_answers', count(DISTINCT generation_id), min(generation_id),
        two.namespace
-FROM told AS one JOIN told AS two USING (generation_id)
+FROM answered AS one JOIN answered AS two USING (generation_id)
 WHERE one.namespace < two.namespace AND one.completion_id <> two.completion_id
 GROUP BY one.namespace, two.namespace
 """
@@ -73,13 +73,13 @@ _ELSEWHERE = """
 WITH waiting AS (
     SELECT DISTINCT namespace, generation_id FROM scoped_events ANTI JOIN (
         SELECT namespace, generation_id FROM scoped_events WHERE completion_id IS NOT NULL
-    ) AS told USING (namespace, generation_id)
+    ) AS answered USING (namespace, generation_id)
     WHERE completion_id IS NULL
 )
 SELECT waiting.namespace, 'elsewhere', count(DISTINCT generation_id), min(generation_id),
-       told.namespace
-FROM waiting JOIN scoped_events AS told USING (generation_id) WHERE completion_id IS NOT NULL
-GROUP BY waiting.namespace, told.namespace
+       answered.namespace
+FROM waiting JOIN scoped_events AS answered USING (generation_id) WHERE completion_id IS NOT NULL
+GROUP BY waiting.namespace, answered.namespace
 """
 
 

@@ -90,9 +90,9 @@ FROM events JOIN going USING (arrival)
 
 # The text of a correction is a completion of the prompt that the corrected answer answers.
 _CORRECTIONS = """
-SELECT DISTINCT answers.prompt_id, told.correction
+SELECT DISTINCT answers.prompt_id, written.correction
 FROM (SELECT namespace, generation_id, correction FROM scoped_events JOIN going USING (arrival)
-      WHERE trim(correction) <> '') AS told
+      WHERE trim(correction) <> '') AS written
 JOIN scoped_events AS answers USING (namespace, generation_id) WHERE answers.prompt_id IS NOT NULL
 """
 

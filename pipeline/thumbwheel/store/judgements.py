@@ -14,8 +14,8 @@ _REACH = 16
 
 # A correction is a text of its own, by the rater who wrote it.
 _CORRECTIONS = """
-SELECT identity(p) AS prompt_id, c AS corrected, r, told.arrival,
-       told.occurred_at, told.event_id, correction
+SELECT identity(p) AS prompt_id, c AS corrected, r, written.arrival,
+       written.occurred_at, written.event_id, correction
 FROM (
     SELECT generation_id, p, c, r,
            unnest(arg_max(
@@ -23,22 +23,22 @@ FROM (
                (coalesce(occurred_at, '-infinity'::TIMESTAMPTZ), arrival)))
     FROM (
         SELECT namespace, generation_id, coalesce(r, -1 - events.arrival) AS r,
-               coalesce(events.prompt_id::UUID, turned.p, answers.p) AS p,
-               coalesce(events.completion_id::UUID, turned.c, answers.c) AS c,
+               coalesce(events.prompt_id::UUID, resolved.p, answers.p) AS p,
+               coalesce(events.completion_id::UUID, resolved.c, answers.c) AS c,
                events.arrival, events.event_id, correction,
                coalesce(updated_at, occurred_at) AS occurred_at
         FROM scoped_events AS events ANTI JOIN replaced USING (arrival)
-             LEFT JOIN turned USING (arrival) JOIN answers USING (namespace, generation_id)
+             LEFT JOIN resolved USING (arrival) JOIN answers USING (namespace, generation_id)
              LEFT JOIN numbered_raters USING (namespace, rater_id)
         WHERE trim(correction) <> ''
     ) GROUP BY generation_id, p, c, r
-) AS told ANTI JOIN quarantined USING (r)
-ORDER BY told.event_id, r
+) AS written ANTI JOIN quarantined USING (r)
+ORDER BY written.event_id, r
 """
 
 _WRITTEN = f"""
 CREATE TEMP TABLE corrections AS
-SELECT * REPLACE (corrected::UUID AS corrected), completion_id::UUID AS c FROM told_corrections;
+SELECT * REPLACE (corrected::UUID AS corrected), completion_id::UUID AS c FROM latest_corrections;
 INSERT INTO texts
 SELECT corrections.c, any_value(prompt_id::UUID), NULL, arg_min(texts.arrival, corrected),
        any_value(correction)
@@ -112,7 +112,7 @@ def find_judgements(connection: Connection) -> None:
     Args:
         connection: Sees the votes that count, and all tables that they were found with.
     """
-    connection.register("told_corrections", _identified(connection))
+    connection.register("latest_corrections", _identified(connection))
     connection.execute(_WRITTEN)
     connection.execute(_JUDGED)
 

@@ -42,12 +42,12 @@ WITH drawn AS (
         SELECT prompt_id FROM events
         WHERE prompt_id IS NOT NULL AND list_contains($annotators, source))
     GROUP BY prompt_id ORDER BY prompt_id LIMIT $size
-), told AS (
+), answered AS (
     SELECT drawn.prompt_id,
            array_to_string(list_transform(prompt, lambda m: m.content), ' ') AS text
     FROM drawn JOIN events USING (arrival)
 )
-SELECT prompt_id, right(text, {_FEATURE_CHARACTERS}) FROM told
+SELECT prompt_id, right(text, {_FEATURE_CHARACTERS}) FROM answered
 WHERE length(text) <= {_LONGEST} ORDER BY prompt_id
 """  # noqa: S608 - no user text: numbers only
 
@@ -56,12 +56,12 @@ WITH drawn AS (
     SELECT prompt_id, completion_id, arg_min(arrival, event_id) AS arrival FROM events
     WHERE list_contains($ids, prompt_id) AND NOT list_contains($others, source)
     GROUP BY prompt_id, completion_id
-), told AS (
+), answered AS (
     SELECT drawn.prompt_id, prompt, drawn.completion_id, completion, model_version
     FROM drawn JOIN events USING (arrival)
     WHERE length(completion) <= {_LONGEST} AND trim(completion) <> ''
 )
-SELECT * FROM told
+SELECT * FROM answered
 QUALIFY row_number() OVER (
     PARTITION BY prompt_id ORDER BY completion_id) <= {_ANSWERS_PER_PROMPT}
 ORDER BY prompt_id, completion_id
@@ -107,8 +107,8 @@ def production_prompts(
 def _prompts(
     rows: Sequence[tuple[str, Prompt, str, str, str | None]],
 ) -> Iterator[ProductionPrompt]:
-    for prompt_id, told in groupby(rows, key=lambda row: row[0]):
-        answers = list(told)
+    for prompt_id, group in groupby(rows, key=lambda row: row[0]):
+        answers = list(group)
         yield ProductionPrompt(prompt_id, answers[0][1], [Produced(*row[2:]) for row in answers])
 
 

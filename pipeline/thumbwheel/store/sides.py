@@ -12,7 +12,7 @@ from thumbwheel.store.values import VoteSides
 __all__ = ["side_warnings", "vote_sides"]
 
 _FEW = 20
-"""One-sided votes are told of from so many on: three thumbs up are nothing to wonder at."""
+"""One-sided votes are reported from so many on: three thumbs up are nothing to wonder at."""
 
 
 _SIDES = """

@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 
 from thumbwheel.config import VotePolicy, VotesConfig
+from thumbwheel.store.answers import resolve_answers
 from thumbwheel.store.connection import Connection
 from thumbwheel.store.judgements import find_judgements
-from thumbwheel.store.told import find_texts
 from thumbwheel.store.units import SCORE_ONE, WEIGHT_ONE
 from thumbwheel.store.values import Quarantined
 from thumbwheel.types import VoteCounts
@@ -33,10 +33,10 @@ __all__ = ["WeighedVotes", "count_votes"]
 _TEXTS = """
 CREATE TEMP TABLE texts AS
 SELECT c, any_value(p) AS p, max(model_version) AS model_version,
-       arg_min(arrival, (coalesce(told_at, 'infinity'::TIMESTAMPTZ), event_id, namespace))
+       arg_min(arrival, (coalesce(answered_at, 'infinity'::TIMESTAMPTZ), event_id, namespace))
            AS arrival,
        NULL::VARCHAR AS written
-FROM (FROM answers UNION ALL FROM retellings) GROUP BY c;
+FROM (FROM answers UNION ALL FROM versions) GROUP BY c;
 """
 
 # A vote is the latest word of one rater on one generation's text within one comparison. A rater's
@@ -52,12 +52,12 @@ CREATE TEMP TABLE said AS
 SELECT * EXCLUDE (generation_id), hash(if(c IS NULL, hash(generation_id), hash(c)), r) AS key
 FROM (
     SELECT events.arrival, generation_id,
-           coalesce(events.completion_id::UUID, turned.c, answers.c) AS c,
+           coalesce(events.completion_id::UUID, resolved.c, answers.c) AS c,
            coalesce(numbered_raters.r, unnamed_comparers.r, -1 - events.arrival) AS r, score,
            coalesce(updated_at, occurred_at) AS occurred_at,
            comparison_id, coalesce(origin, 'users') AS origin
     FROM scoped_events AS events ANTI JOIN replaced USING (arrival)
-         LEFT JOIN turned USING (arrival) LEFT JOIN answers USING (namespace, generation_id)
+         LEFT JOIN resolved USING (arrival) LEFT JOIN answers USING (namespace, generation_id)
          LEFT JOIN numbered_raters USING (namespace, rater_id)
          LEFT JOIN unnamed_comparers USING (namespace, comparison_id)
          LEFT JOIN origins USING (source)
@@ -196,7 +196,7 @@ class WeighedVotes:
     `arrival` leads to the event. Scores are in billionths (`SCORE_ONE`), weights in millionths
     (`WEIGHT_ONE`) of a vote. These tables are for others to read:
 
-    - Those of `told.find_texts`: what each id names, and what an event speaks about.
+    - Those of `answers.resolve_answers`: what each id names, and what an event speaks about.
     - `texts` (c, p, model_version, arrival, written): every completion; `written` is the text of a
       correction that nobody answered, and `arrival` leads to its prompt then.
     - `numbered_raters` (namespace, rater_id, r), and `unnamed_comparers` (namespace, comparison_id,
@@ -260,7 +260,7 @@ def _find_latest(connection: Connection, origins: Mapping[str, str]) -> None:
             schema=pa.schema([("source", pa.string()), ("origin", pa.string())]),
         ),
     )
-    find_texts(connection)
+    resolve_answers(connection)
     connection.execute(_LATEST)
 
 

@@ -162,7 +162,7 @@ def test_another_form_of_an_export(
     assert not reasons
     name = mapping if isinstance(mapping, str) else mapping["use"]
     assert FORMATS[name].fits(records[0])
-    assert guess(records).told[0] == FORMATS[name].about
+    assert guess(records).recognised[0] == FORMATS[name].about
 
 
 @pytest.mark.parametrize(

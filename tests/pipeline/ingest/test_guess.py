@@ -75,9 +75,9 @@ def test_keys_are_found_by_their_names() -> None:
 def test_what_is_not_known_is_asked() -> None:
     """A rating of neither side, no rating, and times that fit two ways are for people."""
     found = guess([{**ASKED, "rating": "meh", "time": "03/04/2026"}])
-    assert any("'meh'" in line for line in found.open)
-    assert any("both fit" in line for line in found.open)
-    assert any("set `rating`" in line for line in guess([ASKED]).open)
+    assert any("'meh'" in line for line in found.questions)
+    assert any("both fit" in line for line in found.questions)
+    assert any("set `rating`" in line for line in guess([ASKED]).questions)
     dated = mapping_of({**ASKED, "rating": "up", "time": "31/04/2026".replace("31", "25")})
     assert dated["time_format"] == "%d/%m/%Y"
 

@@ -121,8 +121,8 @@ def _print_votes(console: Console, standing: Standing, n_parked: int) -> None:
     ]
     since = f", {standing.n_since:,} events have come since" if standing.n_since else ""
     when = f" (at {standing.counted_at:%H:%M:%S} UTC{since})" if standing.n_since else ""
-    told = ", ".join([f"{votes.counted:,} count", *left_out])
-    console.print(f"[bold]Votes[/]  {votes.votes:,}: {told}{when}")
+    summary = ", ".join([f"{votes.counted:,} count", *left_out])
+    console.print(f"[bold]Votes[/]  {votes.votes:,}: {summary}{when}")
     if n_parked > votes.parked:
         console.print(f"  [dim]{n_parked:,} records are parked, comments included[/]")
     print_quarantined(console, standing.quarantined)

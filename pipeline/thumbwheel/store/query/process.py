@@ -180,7 +180,7 @@ class QueryProcess:
                     f"the query took longer than {seconds:g} seconds and was stopped; ask for less"
                 )
         if "error" in words:
-            raise _told(words)
+            raise _failure(words)
         return words
 
     def _look(self) -> None:
@@ -202,6 +202,6 @@ class QueryProcess:
         )
 
 
-def _told(words: Any) -> ThumbwheelError:
+def _failure(words: Any) -> ThumbwheelError:
     kind = getattr(errors, words["error"], UnavailableError)
     return kind(words["words"])

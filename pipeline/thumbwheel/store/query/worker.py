@@ -99,10 +99,10 @@ def _attempt(pipe: Any, task: Task, file: int) -> dict[str, object]:
         return {"size": write_table(file, _run(pipe, task))}
     except duckdb.Error as error:
         why = f"could not be read for the query ({first_line(error)}); ask again"
-        told = explain(error, task.path) or UnavailableError(f"the store {task.path} {why}")
+        failure = explain(error, task.path) or UnavailableError(f"the store {task.path} {why}")
     except ThumbwheelError as error:
-        told = error
-    return {"error": type(told).__name__, "words": str(told)}
+        failure = error
+    return {"error": type(failure).__name__, "words": str(failure)}
 
 
 def _run(pipe: Any, task: Task) -> pa.Table:
