@@ -15,6 +15,8 @@ source keeps the raw bytes as a dead letter.
 - `paths`: where a value lies in a record.
 - `rules`: which records count, and how their chats are read.
 - `messages`, `reasoning`: chats as tools write them, and what a model thought before its answer.
+- `asked`: the prompt of an event, from where a record keeps it.
+- `exported`: what exporters do to texts.
 - `parts`, `comparisons`: one record, many events.
 - `readings`: several kinds of records in one source.
 - `formats`, `tools/`: the exports of known tools, as tables of keys.

@@ -6,6 +6,19 @@ doubles nothing: either the batch is there with the cursor behind it, or neither
 
 There is no primary key: with one, DuckDB scans all keys on every append. An event that has been
 received before (same `event_id`) is found in memory instead (see `seen`).
+
+- `store`: the opened store; `reading` and `intake` are its halves, `operations` what it is asked.
+- `remote`: the same, asked of the process that holds the file.
+- `database`, `connection`, `files`: DuckDB's file, opened once, locked down, made and replaced.
+- `migrations`, `verify`, `faults`: older files, damaged ones, and what DuckDB's errors mean.
+- `sources`, `letters`, `seen`: balances and cursors, dead letters, what was received before.
+- `answers`, `votes`, `judgements`, `units`: which answer an event is about, which votes count, and
+  what was compared.
+- `standing`, `sides`, `conflicts`: what `status` says of votes and ids.
+- `accounts`, `fate_groups`: what became of each event.
+- `snapshot`, `production`: what is handed to the stages behind the store.
+- `forgotten`, `forgetting`: whose records are left out, and the file written anew without them.
+- `query`: a user's SQL in a process of its own; `scratch`: SQL over what was given out.
 """
 
 from thumbwheel.store.accounts import FATES, Accounts, EventState, StateCount
