@@ -17,7 +17,7 @@ from thumbwheel.cycle.evidence import Evidence, Unseen
 from thumbwheel.cycle.journal import CycleJournal, find_report
 from thumbwheel.cycle.run import run_cycle
 from thumbwheel.demo.users import WorldOptions
-from thumbwheel.evidence.audit import AuditReport, audit_pairs
+from thumbwheel.evidence.audit import AuditReport, audit_pairs, rated_answers
 from thumbwheel.evidence.budget import one_share
 from thumbwheel.evidence.gate import decide
 from thumbwheel.evidence.judges import VoteModel, fit_vote_model
@@ -189,9 +189,11 @@ def _audit(config: Config) -> AuditReport:
             before=pa.concat_tables(proposed),
             after=pairing.pairs,
             rated=pq.read_table(snapshot.path / RATED_FILE),
+            answers=rated_answers(snapshot.path, pairing.pairs, 0),
             votes=pq.read_table(snapshot.path / VOTES_FILE),
             config=config.audit,
             seed=0,
+            balanced=config.pairs.balance,
         )
 
 

@@ -1,11 +1,15 @@
 """Wrong input: one clear line, the documented exit code, no traceback, nothing lost."""
 
+import json
+import random
 import shutil
 import socket
 
 import pytest
 
 from thumbwheel.cli import main
+from thumbwheel.cycle import stages
+from thumbwheel.errors import TrainingError
 from thumbwheel.store import Store
 
 
@@ -50,6 +54,18 @@ def closed_port():
         return probe.getsockname()[1]
 
 
+def flip_coins(project):
+    """Replace the feedback by votes of which no two raters agree more than by chance."""
+    draw = random.Random(0)
+    with (project / "feedback.jsonl").open("w") as file:
+        for question in range(200):
+            for answer in ("one", "two", "three"):
+                record = {"prompt": f"question {question}", "answer": answer}
+                for user in draw.sample(range(40), 6):
+                    rating = draw.choice(("up", "down"))
+                    file.write(json.dumps(record | {"rating": rating, "user": f"u{user}"}) + "\n")
+
+
 MISTAKES = {
     "no configuration": (lambda p: (p / "thumbwheel.toml").unlink(), 2, "thumbwheel init"),
     "not TOML": (lambda p: edit(p, '"tiny"', "tiny"), 2, "not valid TOML"),
@@ -62,6 +78,7 @@ MISTAKES = {
     "no model directory": (lambda p: (p / "model").unlink(), 2, "model"),
     "cut weights": (cut_weights, 2, "cannot load the model"),
     "nothing readable": (lambda p: edit(p, '"answer"', '"anser"'), 2, "no pairs"),
+    "votes by chance": (flip_coins, 7, "nothing was trained: an estimated "),
     "MLflow down": (
         lambda p: edit(
             p, "[gate]", f'[mlflow]\ntracking_uri = "http://127.0.0.1:{closed_port()}"\n[gate]'
@@ -83,6 +100,25 @@ def test_mistakes_are_one_line(project, run, mistake):
     assert message in err
     assert len(err.strip().splitlines()) == 1
     assert "Traceback" not in err
+
+
+def test_a_refusal_before_training_leaves_no_trace(project, run, monkeypatch):
+    """No part of the split is remembered; the same is refused again, and a higher limit trains."""
+    flip_coins(project)
+    for _ in range(2):
+        code, _, err = run("cycle")
+        assert code == 7
+        assert "`max_wrong_pairs` in [audit] allows 30%" in err
+    assert not (project / "home" / "split.parquet").exists()
+    edit(project, "[gate]", "[audit]\nmax_wrong_pairs = 1\n[gate]")
+
+    def train(*_):
+        raise TrainingError("it came to training")
+
+    monkeypatch.setattr(stages, "train", train)
+    code, _, err = run("cycle")
+    assert code == 5, err
+    assert "it came to training" in err
 
 
 def test_a_held_store_is_told(project, run):

@@ -154,12 +154,16 @@ class AuditConfig(Section):
         max_auc: Highest cross-validated AUC of that classifier.
         max_rater_share: Highest share of one rater in the pairs.
         max_near_duplicates: Highest share of prompts that have a near-duplicate.
+        max_wrong_pairs: Highest share of pairs that are surely the wrong way round: the lower end
+            of the estimate's interval. `thumbwheel cycle` trains on no set beyond it; 1 sets no
+            limit.
     """
 
     intended: list[str] = []
     max_auc: Annotated[float, Field(ge=0.5, le=1)] | None = None
     max_rater_share: Annotated[float, Field(gt=0, le=1)] | None = None
     max_near_duplicates: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_wrong_pairs: Annotated[float, Field(ge=0, le=1)] = 0.3
 
 
 class EndpointConfig(Section):

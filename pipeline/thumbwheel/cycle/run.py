@@ -8,7 +8,13 @@ from datetime import UTC, datetime
 from thumbwheel.config import Config
 from thumbwheel.cycle.journal import CycleJournal, CyclePlan, find_report, list_cycles
 from thumbwheel.cycle.stages import Turn, take_over
-from thumbwheel.errors import DataError, InputError, StaleEvidenceError, TrainingError
+from thumbwheel.errors import (
+    DataError,
+    InputError,
+    LimitError,
+    StaleEvidenceError,
+    TrainingError,
+)
 from thumbwheel.events import content_id
 from thumbwheel.ingest import ingest_all
 from thumbwheel.language_model import model_digest
@@ -46,6 +52,7 @@ def run_cycle(
         BusyError: Another cycle is running, or another process holds the store.
         DataError: There are no pairs to train on, or none to evaluate on; or there is nothing to
             decide on again.
+        LimitError: Too many pairs are the wrong way round; nothing was trained.
         StaleEvidenceError: The champion is another one than the evidence is about.
         UnavailableError: MLflow or a source does not answer.
         TrainingError: Training diverged.
@@ -63,7 +70,7 @@ def run_cycle(
             return journal
         try:
             report = Turn(config, plugins, observer, registry, journal).finish()
-        except (InputError, StaleEvidenceError, TrainingError) as error:
+        except (InputError, LimitError, StaleEvidenceError, TrainingError) as error:
             journal.write("failed", {"error": str(error)})
             raise
         for failure in plugins.cycle_finished(report):

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from thumbwheel.config import Config
 from thumbwheel.cycle.evidence import Evidence, Unseen, pace_of
 from thumbwheel.cycle.journal import CycleJournal
-from thumbwheel.errors import DataError
+from thumbwheel.errors import DataError, LimitError
+from thumbwheel.evidence.audit import audit_wrong_pairs
 from thumbwheel.evidence.budget import level_of_next_look, look_at
 from thumbwheel.evidence.evaluation import Evaluation
 from thumbwheel.evidence.gate import decide
@@ -161,6 +162,7 @@ class Turn:
             self._observer.warn(f"the set was made without the plugin {name}: {failure}")
         if warning := few_paired(pairing.completions):
             self._observer.warn(warning)
+        self._refuse_wrong_pairs(pairing)
         provenance = Provenance(
             snapshot=self._plan.snapshot,
             config=self._config.model_dump(mode="json", include={"votes", "pairs", "dataset"}),
@@ -192,6 +194,18 @@ class Turn:
             f"{dataset.n_eval:,} held out ({dataset.n_eval_prompts:,} prompts)"
         )
         return _Pairs(dataset, read_manifest(dataset.path))
+
+    def _refuse_wrong_pairs(self, pairing: Pairing) -> None:
+        """Refuse pairs of which too many are surely the wrong way round."""
+        wrong = audit_wrong_pairs(self._journal.snapshot, pairing.pairs, self._config)
+        limit, share = self._config.audit.max_wrong_pairs, wrong.share
+        if share is not None and share.low > limit:
+            raise LimitError(
+                f"nothing was trained: an estimated {share.value:.0%} of the pairs are the wrong "
+                f"way round, {share.low:.0%} at least, and `max_wrong_pairs` in [audit] allows "
+                f"{limit:.0%}; `thumbwheel audit` says what to do about it, and a higher "
+                "`max_wrong_pairs` trains all the same (1 sets no limit)"
+            )
 
     def _train(self, pairs: _Pairs) -> TrainResult:
         self._observer.stage("train")

@@ -40,6 +40,7 @@ max_per_cluster = 6
 
 [audit]                         # politeness is to be learnt, and it shows in these
 intended = ["exclamations", "sentiment"]
+max_wrong_pairs = 1             # noise is trained on too, to show what the gate says of it
 
 [dataset]
 held_out = 0.3

@@ -1,7 +1,7 @@
 """The audit: it finds what is planted, agrees with definitions, and its page is safe to open."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from itertools import permutations
 
@@ -15,17 +15,16 @@ from thumbwheel.cli.options import make_console
 from thumbwheel.cli.show.audit import print_audit
 from thumbwheel.config import AuditConfig
 from thumbwheel.errors import ConfigError
-from thumbwheel.evidence.audit import audit_page, audit_pairs
-from thumbwheel.evidence.audit.agreement import (
-    krippendorff_alpha,
-    measure_agreement,
-    noise_estimate,
-)
+from thumbwheel.evidence.audit import RatedAnswers, audit_page, audit_pairs
+from thumbwheel.evidence.audit.agreement import krippendorff_alpha, measure_agreement
+from thumbwheel.evidence.audit.page import verdict
+from thumbwheel.evidence.audit.report import WrongPairs
 from thumbwheel.measures.language import other_language, sentiment
 from thumbwheel.measures.style import difference
 from thumbwheel.pairs.balance import balance_probabilities
 from thumbwheel.tables import PAIRS, VOTES
 from thumbwheel.tables import RATED as RATED_SCHEMA
+from thumbwheel.types import Estimate
 
 WORDS = ("tea", "milk", "sugar", "river", "stone", "cloud", "window", "garden", "paper", "letter")
 
@@ -80,7 +79,8 @@ NO_VOTES = VOTES.empty_table()
 
 
 def audited(before, after, rated=RATED, votes=NO_VOTES, **config):
-    return audit_pairs(before, after, rated, votes, AuditConfig(**config), seed=0)
+    answers = RatedAnswers(RATED, RATED["prompt_id"].unique())
+    return audit_pairs(before, after, rated, answers, votes, AuditConfig(**config), seed=0)
 
 
 # --- confounds -----------------------------------------------------------------------------------
@@ -146,15 +146,36 @@ def test_an_unknown_feature_is_named_with_those_there_are():
         audited(confounded(0.5, 3), confounded(0.5, 3), intended=["lenght"])
 
 
-def test_too_few_pairs_are_no_evidence():
-    """No pairs, or a handful: no AUC, a finding that says so, and a limit on it does not hold."""
-    few = confounded(0.7, 12)
+def test_too_few_prompts_are_no_evidence():
+    """No pairs, or those of 49 prompts: no AUC, words that say so, and no limit on it holds."""
+    few = confounded(0.7, 147)
     for after in (few.slice(0, 0), few):
         report = audited(few, after, max_auc=0.6)
+        assert report.after.wrong.share is None
         assert report.after.style_auc is None
         assert [(limit.value, limit.passed) for limit in report.limits] == [(None, False)]
-        assert "only" in report.findings[0].what
-        assert "<svg" in audit_page(report, "p")
+        page = audit_page(report, "p")
+        assert "<svg" in page
+        assert 'class="verdict bad"' in page
+    assert "too few prompts to tell whether style" in verdict(report)
+    assert "49, and it takes 50" in verdict(report)
+    assert audited(few, confounded(0.7, 150)).after.style_auc is not None
+
+
+def test_matching_does_not_clear_what_followed_length(planted, capsys):
+    """Votes that follow length are named after matching too: an AUC of chance clears nothing."""
+    assert "the votes follow length" in verdict(planted)
+    (found,) = (each for each in planted.findings if each.what.startswith("Votes follow length"))
+    assert "cannot see what takes its place" in found.advice
+    few_wrong = WrongPairs(Estimate(0.1, 0.05, 0.15, 200), 400)
+    known = replace(planted, after=replace(planted.after, wrong=few_wrong))
+    assert 'class="verdict bad"' in audit_page(known, "p")
+    assert 'class="verdict good"' in audit_page(replace(known, before=known.after), "p")
+    assert "10% of the pairs are the wrong way round (5% to 15%)" in verdict(known)
+    print_audit(make_console(), planted)
+    assert "more filler" in " ".join(capsys.readouterr().out.split())
+    meant = audited(confounded(0.7), confounded(0.5, seed=1), intended=["length"])
+    assert "follow" not in verdict(meant)
 
 
 def test_the_same_pairs_get_the_same_audit(planted):
@@ -197,7 +218,8 @@ def test_raters_models_and_near_duplicates_are_counted():
     after = pairs.append_column("cluster_id", clusters)
     report = audited(pairs, after, rated, votes, max_rater_share=0.5, max_near_duplicates=0.5)
     shown = report.after
-    assert [(r.rater, r.share) for r in shown.raters] == [("rater:busy", 0.75), ("event:7", 0.25)]
+    assert [(r.rater, r.share) for r in shown.raters] == [("rater:busy", 0.75)]
+    assert (shown.n_raters, shown.unnamed) == (1, 0.25), "a vote without a rater is none"
     assert [(m.version, m.chosen, m.rejected) for m in shown.models] == [
         ("new", 0.75, 0),
         ("old", 0, 0.75),
@@ -257,47 +279,34 @@ def test_alpha_is_what_its_definition_says(judged):
         assert alpha == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("flipped", [0.0, 0.1, 0.3, 0.5])
-def test_a_planted_rate_of_flips_is_recovered(flipped):
-    """2 to 6 raters a unit, each the opposite of the truth with this chance: it is estimated."""
-    rng = np.random.default_rng(5)
-    unit = np.repeat(np.arange(3000), rng.integers(1, 7, 3000))
-    truth = rng.choice([-1.0, 1.0], 3000)
-    value = truth[unit] * np.where(rng.random(len(unit)) < flipped, -1, 1)
-    noise = noise_estimate(unit, value)
-    assert noise is not None
-    assert noise.value == pytest.approx(flipped, abs=0.02 if flipped < 0.5 else 0.15)
-    assert noise.low - 0.01 <= flipped <= noise.high + 1e-9 or flipped == 0.5
-    assert noise.n == len([n for n in np.bincount(unit) if n > 1])
-
-
 def test_votes_and_choices_are_compared_each_among_themselves():
     """A vote inside a comparison is a choice between two answers, whichever the comparison's id."""
     alone = [
-        (answer, rater, score, None)
-        for answer, score in (("a", 1.0), ("b", -1.0))
-        for rater in ("x", "y")
+        (f"{side}{number}", rater, score, None)
+        for number in range(25)
+        for side, score in (("a", 1.0), ("b", -1.0))
+        for rater in ("rater:x", "rater:y", "event:z")
     ]
     chosen = [
-        ("x", "a", "b", "first"),
-        ("y", "a", "b", "second"),
-        ("x", "c", "d", "third"),
-        ("y", "d", "c", "fourth"),
+        (rater, *sides, f"{rater} {number}")
+        for number in range(50)
+        for rater in ("rater:x", "rater:y")
+        for sides in [("c", "d") if rater == "rater:x" or number < 25 else ("d", "c")]
     ]
     sides = [
-        (answer, rater, score, comparison)
+        (f"{answer}{comparison.split()[1]}", rater, score, comparison)
         for rater, better, worse, comparison in chosen
         for answer, score in ((worse, -1.0), (better, 1.0))
     ]
-    votes = votes_of(*alone, *sides, ("e", "x", 1.0, "one side only"))
+    votes = votes_of(*alone, *sides, ("e", "rater:x", 1.0, "one side only"))
     on_one, between = measure_agreement(votes)
-    assert (on_one.what, on_one.n_units, on_one.alpha) == ("votes on one answer", 2, 1.0)
-    assert on_one.noise is not None
-    assert on_one.noise.value == 0
-    assert (between.n_units, between.n_judgements) == (2, 4)
-    assert between.noise is not None
-    assert between.noise.value == 0.5  # one of two is contradicted: as bad as chance
+    assert (on_one.what, on_one.n_units, on_one.alpha) == ("votes on one answer", 50, 1.0)
+    assert on_one.n_judgements == 100, "a vote without a rater is none"
+    assert (between.n_units, between.n_judgements) == (50, 100)
+    assert between.alpha == pytest.approx(-0.32)  # half of them are contradicted
     assert measure_agreement(NO_VOTES) == []
+    (few,) = measure_agreement(votes_of(*alone[:-3]))
+    assert (few.n_units, few.alpha) == (49, None)
 
 
 # --- the page ------------------------------------------------------------------------------------

@@ -15,12 +15,12 @@ pytestmark = pytest.mark.slow  # plugins run in a process of their own
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """Stored events of 40 prompts whose longer answer got the thumb up."""
+    """Stored events of 60 prompts whose longer answer got the thumb up."""
     monkeypatch.chdir(tmp_path)
     chance = random.Random(0)
     words = ["tea", "milk", "sugar", "river", "stone", "cloud", "window"]
     with open("events.jsonl", "w") as file:
-        for prompt in range(40):
+        for prompt in range(60):
             for score, length in ((1, 30), (-1, 10)):
                 answer = " ".join(chance.choices(words, k=length + chance.randrange(5)))
                 event = {

@@ -12,9 +12,6 @@ __all__ = ["audit_commands"]
 
 audit_commands = typer.Typer()
 
-# The same pairs get the same audit.
-_SEED = 0
-
 
 @audit_commands.command()
 def audit(
@@ -35,7 +32,7 @@ def audit(
     from thumbwheel.cli.show.audit import print_audit
     from thumbwheel.cli.show.progress import StageDisplay
     from thumbwheel.cli.show.store import print_quarantined
-    from thumbwheel.evidence.audit import audit_page, audit_pairs
+    from thumbwheel.evidence.audit import SEED, audit_page, audit_pairs, rated_answers
     from thumbwheel.process.extras import require
     from thumbwheel.store import RATED_FILE, VOTES_FILE
     from thumbwheel.tables import PAIRS
@@ -56,9 +53,11 @@ def audit(
             rated=pq.read_table(
                 snapshot.path / RATED_FILE, columns=["completion_id", "model_version"]
             ),
+            answers=rated_answers(snapshot.path, final, SEED),
             votes=pq.read_table(snapshot.path / VOTES_FILE),
             config=settings.audit,
-            seed=_SEED,
+            seed=SEED,
+            balanced=settings.pairs.balance,
         )
         display.done(f"{report.before.n_pairs:,} proposed and {report.after.n_pairs:,} final pairs")
     html.parent.mkdir(parents=True, exist_ok=True)

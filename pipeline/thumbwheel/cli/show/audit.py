@@ -6,7 +6,13 @@ from rich.padding import Padding
 
 from thumbwheel.cli.show.tables import make_table, printable
 from thumbwheel.evidence.audit.page import rater_name, verdict
-from thumbwheel.evidence.audit.report import AuditReport, PairsAudit
+from thumbwheel.evidence.audit.report import (
+    FEWEST,
+    Agreement,
+    AuditReport,
+    PairsAudit,
+    WrongPairs,
+)
 from thumbwheel.types import Estimate
 
 __all__ = ["print_audit"]
@@ -26,11 +32,10 @@ def print_audit(console: Console, report: AuditReport) -> None:
     console.print(table)
     if report.agreement:
         table = make_table(
-            "Raters who judged the same", "", numbers=["judged", "Krippendorff's alpha", "noise"]
+            "Raters who judged the same", "", numbers=["judged", "Krippendorff's alpha"]
         )
         for judged in report.agreement:
-            alpha = "nothing to compare" if judged.alpha is None else f"{judged.alpha:.2f}"
-            table.add_row(judged.what, f"{judged.n_units:,}", alpha, _estimate(judged.noise))
+            table.add_row(judged.what, f"{judged.n_units:,}", _alpha(judged))
         console.print(table)
     for finding in report.findings:
         console.print(f"[yellow]•[/] [bold]{_safe(finding.what)}[/]")
@@ -46,10 +51,12 @@ _LABELS = (
     "pairs",
     "prompts",
     "AUC of style (0.5 is chance)",
+    "the wrong way round, estimated",
     "the longer answer is chosen",
     "one model version wrote both sides",
     "raters behind the pairs",
     "largest share of one rater",
+    "share of votes without a rater",
     "prompts with a near-duplicate",
 )
 
@@ -61,10 +68,12 @@ def _figures(audited: PairsAudit) -> list[str]:
         f"{audited.n_pairs:,}",
         f"{audited.n_prompts:,}",
         _estimate(audited.style_auc),
+        _wrong(audited.wrong),
         f"{audited.length.longer_chosen:.1%}",
         f"{audited.same_model:.1%}",
         f"{audited.n_raters:,}",
         f"{largest.share:.1%} ({_safe(rater_name(largest.rater))})" if largest else "none",
+        f"{audited.unnamed:.1%}",
         "not clustered" if duplicates is None else f"{duplicates:.1%}",
     ]
 
@@ -73,6 +82,19 @@ def _estimate(estimate: Estimate | None) -> str:
     if estimate is None:
         return "too few to tell"
     return f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f})"
+
+
+def _wrong(wrong: WrongPairs) -> str:
+    if wrong.share is None:
+        return "too little to tell"
+    share = wrong.share
+    return f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%})"
+
+
+def _alpha(judged: Agreement) -> str:
+    if judged.n_units < FEWEST:
+        return "too few to tell"
+    return "nothing to compare" if judged.alpha is None else f"{judged.alpha:.2f}"
 
 
 def _safe(text: str) -> str:

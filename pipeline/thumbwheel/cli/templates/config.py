@@ -104,6 +104,7 @@ balance = ["length", "lists", "bold", "headings", "code", "emoji"]  # alike in c
 [audit]                         # `thumbwheel audit` shows what the pairs teach besides
 # intended = ["hedges"]         # style that you do want to change
 # max_auc = 0.6                 # exit code 7 when style alone tells chosen from rejected
+# max_wrong_pairs = 0.3         # more than that surely the wrong way round: `cycle` does not train
 
 # [endpoint]                    # writes answers to rank, and missing sides: docs/ai-pairs.md
 # url = "http://127.0.0.1:8000/v1"

@@ -1,48 +1,54 @@
-"""Do raters agree with each other, and how noisy are they then?
+"""Do raters agree with each other?
 
 Two kinds of judgements are compared: votes on one answer, and choices between two answers
 (votes that share a comparison). A vote inside a comparison says "better than the other one", so it
-is no judgement of its answer alone.
+is no judgement of its answer alone. Who voted without a name may be anybody, the same person twice
+among them: only raters with a name are held against each other.
 """
-
-import math
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy import special
 
-from thumbwheel.evidence.audit.report import Agreement
-from thumbwheel.types import Estimate
+from thumbwheel.evidence.audit.report import FEWEST, Agreement
 
-__all__ = ["krippendorff_alpha", "measure_agreement", "noise_estimate"]
+__all__ = ["choices", "krippendorff_alpha", "measure_agreement", "of_named", "votes_on_answers"]
 
 Integers = npt.NDArray[np.int64]
 Array = npt.NDArray[np.float64]
 
-_COVERAGE = 0.95
+
+def of_named(votes: pa.Table) -> pa.Table:
+    """Return the votes of raters with a name (`tables.VOTES`)."""
+    return votes.filter(pc.starts_with(votes["rater"], "rater:"))
 
 
 def measure_agreement(votes: pa.Table) -> list[Agreement]:
     """Return the agreement in each kind of judgement that the votes (`tables.VOTES`) hold."""
+    named = of_named(votes)
+    between = choices(named)
+    unit = pc.binary_join_element_wise(between["first"], between["second"], " ")
     kinds = {
-        "votes on one answer": _votes(votes.filter(pc.is_null(votes["comparison_id"]))),
-        "choices between two answers": _choices(votes.filter(pc.is_valid(votes["comparison_id"]))),
+        "votes on one answer": votes_on_answers(named).rename_columns({"completion_id": "unit"}),
+        "choices between two answers": between.append_column("unit", unit),
     }
     return [_agreement(what, judged) for what, judged in kinds.items() if len(judged)]
 
 
-def _votes(votes: pa.Table) -> pa.Table:
-    judged = votes.group_by(["completion_id", "rater"]).aggregate([("score", "mean")])
-    return judged.rename_columns(["unit", "rater", "value"])
+def votes_on_answers(votes: pa.Table) -> pa.Table:
+    """Return `completion_id`, `rater` and `value` of each rater's votes outside comparisons."""
+    alone = votes.filter(pc.is_null(votes["comparison_id"]))
+    judged = alone.group_by(["completion_id", "rater"]).aggregate([("score", "mean")])
+    return judged.rename_columns(["completion_id", "rater", "value"])
 
 
-def _choices(votes: pa.Table) -> pa.Table:
+def choices(votes: pa.Table) -> pa.Table:
     """Return one row per two answers and rater: 1 where the rater prefers the first, or -1.
 
-    Which of them is first is told by their ids.
+    Which of them is `first`, and which `second`, is told by their ids.
     """
+    votes = votes.filter(pc.is_valid(votes["comparison_id"]))
     key = ["comparison_id", "rater"]
     sides = votes.group_by(key).aggregate(
         [("completion_id", "min"), ("completion_id", "max"), ("completion_id", "count_distinct")]
@@ -51,20 +57,23 @@ def _choices(votes: pa.Table) -> pa.Table:
     cast = votes.select([*key, "completion_id", "score"]).join(sides, keys=key, join_type="inner")
     is_first = pc.equal(cast["completion_id"], cast["completion_id_min"])
     lead = pc.if_else(is_first, cast["score"], pc.negate(cast["score"]))
-    unit = pc.binary_join_element_wise(cast["completion_id_min"], cast["completion_id_max"], " ")
-    judged = pa.table({"unit": unit, "rater": cast["rater"], "value": lead})
-    judged = judged.group_by(["unit", "rater"]).aggregate([("value", "sum")])
+    names = ["first", "second", "rater"]
+    judged = pa.table(
+        [cast["completion_id_min"], cast["completion_id_max"], cast["rater"], lead],
+        names=[*names, "value"],
+    )
+    judged = judged.group_by(names).aggregate([("value", "sum")])
     value = pc.cast(pc.sign(judged["value_sum"]), pa.float64())
-    return pa.table({"unit": judged["unit"], "rater": judged["rater"], "value": value})
+    return judged.select(names).append_column("value", value)
 
 
 def _agreement(what: str, judged: pa.Table) -> Agreement:
     unit = judged["unit"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
     value = judged["value"].to_numpy()
-    alpha, noise = krippendorff_alpha(unit, value), noise_estimate(unit, value)
     n_by_unit = np.bincount(unit)
     several = n_by_unit[n_by_unit > 1]
-    return Agreement(what, len(several), int(several.sum()), alpha, noise)
+    alpha = krippendorff_alpha(unit, value) if len(several) >= FEWEST else None
+    return Agreement(what, len(several), int(several.sum()), alpha)
 
 
 def krippendorff_alpha(unit: Integers, value: Array) -> float | None:
@@ -96,35 +105,6 @@ def krippendorff_alpha(unit: Integers, value: Array) -> float | None:
     observed = np.sum((n_by_unit * squares - total**2) / (n_by_unit - 1)) / n
     expected = (n * np.sum(value**2) - np.sum(value) ** 2) / (n * (n - 1))
     return float(1 - observed / expected)
-
-
-def noise_estimate(unit: Integers, value: Array) -> Estimate | None:
-    """Return the chance q that a judgement is flipped, from raters who contradict each other.
-
-    The model: every unit has one true sign, and each rater gives its opposite with the chance q,
-    independently. Two raters then disagree with the chance D = 2 q (1 - q), hence
-    q = (1 - sqrt(1 - 2 D)) / 2, and 0.5 where they disagree more than chance. Real differences in
-    taste count as noise; what misleads all raters alike does not show. D weighs each judgement
-    once, as Krippendorff does. The interval is normal, over units, for D, and carried over to q.
-
-    Args:
-        unit: What was judged, as numbers from 0, shape (n,).
-        value: The judgement of one rater, shape (n,); its sign counts, and 0 is none.
-    """
-    unit, sign, n_by_unit = _pairable(unit[value != 0], np.sign(value[value != 0]))
-    if len(sign) == 0:
-        return None
-    n_up = np.bincount(unit, weights=sign > 0)
-    disagreeing = 2 * n_up * (n_by_unit - n_up) / (n_by_unit - 1)
-    rate = disagreeing.sum() / n_by_unit.sum()
-    error = math.sqrt(np.sum((disagreeing - rate * n_by_unit) ** 2)) / n_by_unit.sum()
-    reach = float(special.ndtri((1 + _COVERAGE) / 2)) * error
-    value_, low, high = (_flip_rate(d) for d in (rate, rate - reach, rate + reach))
-    return Estimate(value_, low, high, len(n_by_unit))
-
-
-def _flip_rate(disagreement: float) -> float:
-    return (1 - math.sqrt(1 - 2 * min(max(disagreement, 0.0), 0.5))) / 2
 
 
 def _pairable(unit: Integers, value: Array) -> tuple[Integers, Array, Integers]:

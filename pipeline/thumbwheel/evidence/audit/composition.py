@@ -30,11 +30,19 @@ def length_audit(pairs: pa.Table) -> LengthAudit:
     )
 
 
-def rater_mix(pairs: pa.Table, votes: pa.Table) -> tuple[int, list[RaterShare]]:
-    """Return how many raters speak for the pairs, and those with the largest shares."""
+def rater_mix(pairs: pa.Table, votes: pa.Table) -> tuple[int, list[RaterShare], float]:
+    """Return who speaks for the pairs.
+
+    Returns:
+        How many raters, those with the largest shares, and the share that rests on votes without a
+        rater: they are nobody's, and not a rater each.
+    """
     shares = rater_shares(pairs, votes)
-    largest = shares.slice(0, _LISTED).to_pylist()
-    return len(shares), [RaterShare(row["rater"], row["share"]) for row in largest]
+    is_named = pc.starts_with(shares["rater"], "rater:")
+    named = shares.filter(is_named)
+    unnamed = pc.sum(shares.filter(pc.invert(is_named))["share"]).as_py() or 0.0
+    largest = named.slice(0, _LISTED).to_pylist()
+    return len(named), [RaterShare(row["rater"], row["share"]) for row in largest], unnamed
 
 
 def model_mix(pairs: pa.Table, rated: pa.Table) -> tuple[list[ModelShare], float]:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from thumbwheel.evidence.audit.report import FeatureAudit
+from thumbwheel.evidence.audit.report import FEWEST, FeatureAudit
 from thumbwheel.measures.language import other_language, sentiment
 from thumbwheel.measures.style import FEATURES, difference
 from thumbwheel.types import Estimate
@@ -19,8 +19,6 @@ AUDITED = (*FEATURES, "language", "sentiment")
 """The features that an audit looks at."""
 
 _FOLDS = 5
-# Fewer prompts than this leave a fold with next to nothing.
-_FEWEST_PROMPTS = 10
 _RESAMPLES = 500
 _COVERAGE = 0.95
 # A few dozen pairs and 20 columns need a strong prior; some thousand pairs do not feel it.
@@ -83,14 +81,14 @@ def style_auc(
         seed: Of folds and resampling.
 
     Returns:
-        None where there are fewer than 10 prompts.
+        None where there are too few prompts to tell.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GroupKFold
 
     group = prompts.combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
     n_prompts = int(group.max(initial=-1)) + 1
-    if n_prompts < _FEWEST_PROMPTS:
+    if n_prompts < FEWEST:
         return None
     seen = differences[:, [name not in intended for name in AUDITED]]
     contrasts = np.concatenate([seen, np.sign(seen)], axis=1)

@@ -9,7 +9,14 @@ from functools import cache
 from jinja2 import Template
 from markupsafe import Markup
 
-from thumbwheel.evidence.audit.report import AuditReport, FeatureAudit, PairsAudit
+from thumbwheel.evidence.audit.report import (
+    FEWEST,
+    AuditReport,
+    FeatureAudit,
+    PairsAudit,
+    WrongPairs,
+)
+from thumbwheel.evidence.audit.verdict import followed
 from thumbwheel.evidence.page import page_template
 from thumbwheel.types import Estimate
 
@@ -77,44 +84,75 @@ def audit_page(report: AuditReport, project: str) -> str:
         report=report,
         project=project,
         verdict=verdict(report),
-        is_clean=report.passed and not _tells_style(report),
+        is_clean=_is_clean(report),
         bars=_length_bars(report.before, report.after),
         bar_height=_BAR_HEIGHT,
         dots=_dots(report),
         auc_width=_AUC_WIDTH,
         raters=_raters(report.after),
+        fewest=FEWEST,
         share_width=_SHARE_WIDTH,
         meanings=_MEANINGS,
     )
 
 
 def verdict(report: AuditReport) -> str:
-    """Return what the audit comes to, in a sentence or two."""
-    auc = report.after.style_auc
+    """Return what the audit comes to, in a few sentences."""
     if not report.after.n_pairs:
         return "No pairs are left, so there is nothing to learn from."
-    if auc is None:
-        style = "There are too few prompts to tell whether style tells chosen from rejected."
-    elif _tells_style(report):
-        style = (
-            f"Style alone tells chosen from rejected with an AUC of {auc.value:.2f} "
-            f"({auc.low:.2f} to {auc.high:.2f}), where 0.5 is chance."
-        )
-    else:
-        style = (
-            f"Style alone does not tell chosen from rejected: its AUC is {auc.value:.2f} "
-            f"({auc.low:.2f} to {auc.high:.2f}), no better than chance (0.5)."
-        )
-    if report.before.style_auc and auc:
-        style += f" Before screening and selection it was {report.before.style_auc.value:.2f}."
+    told = [_of_style(report), _of_wrong(report.after.wrong)]
     if report.findings:
         n = len(report.findings)
-        style += f" {n} thing{'s stand' if n > 1 else ' stands'} out."
+        told.append(f"{n} thing{'s stand' if n > 1 else ' stands'} out.")
     broken = [limit for limit in report.limits if not limit.passed]
     if broken:
         do = "does" if len(broken) == 1 else "do"
-        return f"{len(broken)} of {len(report.limits)} limits {do} not hold. {style}"
+        told.insert(0, f"{len(broken)} of {len(report.limits)} limits {do} not hold.")
+    return " ".join(told)
+
+
+def _of_style(report: AuditReport) -> str:
+    auc = report.after.style_auc
+    if auc is None:
+        return (
+            "There are too few prompts to tell whether style tells chosen from rejected: "
+            f"{report.after.n_prompts:,}, and it takes {FEWEST}."
+        )
+    numbers = f"{auc.value:.2f} ({auc.low:.2f} to {auc.high:.2f})"
+    if _tells_style(report):
+        style = f"Style alone tells chosen from rejected with an AUC of {numbers}, 0.5 is chance."
+    else:
+        style = f"Style alone does not tell chosen from rejected: its AUC is {numbers}."
+    if report.before.style_auc:
+        style += f" Before screening and selection it was {report.before.style_auc.value:.2f}."
+    names = " and ".join(feature.name for feature in followed(report.before, report.after))
+    if names and not _tells_style(report):
+        style += (
+            f" But the votes follow {names}: whether they say which of two answers alike in that "
+            "is the better one, no AUC can see."
+        )
     return style
+
+
+def _of_wrong(wrong: WrongPairs) -> str:
+    if wrong.share is None:
+        return f"How many pairs are the wrong way round cannot be told: {wrong.reason}."
+    share = wrong.share
+    return (
+        f"An estimated {share.value:.0%} of the pairs are the wrong way round ({share.low:.0%} to "
+        f"{share.high:.0%}), equals counted half."
+    )
+
+
+def _is_clean(report: AuditReport) -> bool:
+    """Tell whether nothing speaks against the pairs, and there was enough to see it."""
+    return (
+        report.passed
+        and report.after.style_auc is not None
+        and not _tells_style(report)
+        and not followed(report.before, report.after)
+        and report.after.wrong.share is not None
+    )
 
 
 def _tells_style(report: AuditReport) -> bool:
@@ -125,14 +163,18 @@ def _tells_style(report: AuditReport) -> bool:
 
 def rater_name(rater: str) -> str:
     """Return how to call a rater of `tables.VOTES`."""
-    kind, _, name = rater.partition(":")
-    return name if kind == "rater" else f"unnamed, event {name}"
+    return rater.removeprefix("rater:")
 
 
 @cache
 def _template() -> Template:
     return page_template(
-        "audit/audit.html.jinja", percent=_percent, number=_number, estimate=_estimate, code=_code
+        "audit/audit.html.jinja",
+        percent=_percent,
+        number=_number,
+        estimate=_estimate,
+        code=_code,
+        wrong=_wrong,
     )
 
 
@@ -186,3 +228,10 @@ def _estimate(value: Estimate | None) -> str:
     if value is None:
         return "too few to tell"
     return f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f})"
+
+
+def _wrong(wrong: WrongPairs) -> str:
+    if wrong.share is None:
+        return "cannot be told"
+    share = wrong.share
+    return f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%})"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from thumbwheel.types import Estimate
 
 __all__ = [
+    "FEWEST",
     "RATIO_EDGES",
     "Agreement",
     "AuditReport",
@@ -16,7 +17,11 @@ __all__ = [
     "ModelShare",
     "PairsAudit",
     "RaterShare",
+    "WrongPairs",
 ]
+
+FEWEST = 50
+"""From fewer prompts, or fewer things that several raters judged, nothing is concluded."""
 
 RATIO_EDGES = (1 / 8, 1 / 4, 1 / 2, 1 / 1.5, 1 / 1.25, 1 / 1.1, 1.1, 1.25, 1.5, 2, 4, 8)
 """The histogram of length ratios has a bar between each two of these, and one at either end."""
@@ -77,6 +82,22 @@ class ModelShare:
 
 
 @dataclass(frozen=True, slots=True)
+class WrongPairs:
+    """How many pairs are the wrong way round, see `wrong_pairs`.
+
+    Attributes:
+        share: Of the pairs that it can be told of; `n` counts their prompts. None where there is
+            too little to tell.
+        n_pairs: The pairs that it can be told of.
+        reason: Why it cannot be told; None where it can.
+    """
+
+    share: Estimate | None
+    n_pairs: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PairsAudit:
     """What was measured about a set of pairs.
 
@@ -88,8 +109,10 @@ class PairsAudit:
         features: Of the measured pairs.
         style_auc: How well a classifier that sees only style tells chosen from rejected, on prompts
             that it was not fitted on; None where there are too few to tell.
-        n_raters: Raters who speak for any pair.
+        wrong: The estimated share of pairs that are the wrong way round.
+        n_raters: Raters who speak for any pair; a vote without a rater is none.
         raters: Those with the largest shares.
+        unnamed: Share of the pairs that rests on votes without a rater.
         models: Model versions, the most frequent first.
         same_model: Share of pairs whose sides one model version wrote.
         near_duplicates: Share of prompts that have a near-duplicate; None: not clustered.
@@ -101,8 +124,10 @@ class PairsAudit:
     length: LengthAudit
     features: Sequence[FeatureAudit]
     style_auc: Estimate | None
+    wrong: WrongPairs
     n_raters: int
     raters: Sequence[RaterShare]
+    unnamed: float
     models: Sequence[ModelShare]
     same_model: float
     near_duplicates: float | None
@@ -116,22 +141,22 @@ class Agreement:
         what: `votes on one answer` or `choices between two answers`.
         n_units: Answers, or twos of answers, that several raters judged.
         n_judgements: Their judgements.
-        alpha: Krippendorff's, interval metric: 1 is perfect, 0 is chance; None: nothing to compare.
-        noise: The estimated chance that a judgement is flipped, see `agreement`.
+        alpha: Krippendorff's, interval metric: 1 is perfect, 0 is chance; None: too few, or nothing
+            to compare.
     """
 
     what: str
     n_units: int
     n_judgements: int
     alpha: float | None
-    noise: Estimate | None
 
 
 @dataclass(frozen=True, slots=True)
 class LimitResult:
     """One limit of the configuration, held against the final pairs.
 
-    A limit whose value cannot be measured (`value` is None) does not hold.
+    A limit whose value cannot be measured (`value` is None) does not hold. Of the share of wrong
+    pairs, `value` is the interval's lower end.
     """
 
     name: str
