@@ -27,25 +27,25 @@ class StepSampler:
     The order is a function of the seed and the epoch alone.
 
     Args:
-        pairs: For each pair its prompt's token ids and what it is sorted by among its prompt's.
+        pairs: For each pair its prompt's identity, and those of its completions.
         pairs_per_step: The number of pairs of a step.
         seed: Of the order.
     """
 
     def __init__(
-        self, pairs: Sequence[tuple[Sequence[int], object]], pairs_per_step: int, seed: int
+        self, pairs: Sequence[tuple[bytes, tuple[bytes, bytes]]], pairs_per_step: int, seed: int
     ) -> None:
         self._n_pairs, self._seed, self._epoch = len(pairs), seed, 0
         self._n_steps = -(-len(pairs) // pairs_per_step)
         # No part of a prompt is larger than a mean step, so that every step gets one.
         most = len(pairs) // self._n_steps
-        by_prompt: dict[tuple[int, ...], list[int]] = {}
+        by_prompt: dict[bytes, list[int]] = {}
         for index, (prompt, _) in enumerate(pairs):
-            by_prompt.setdefault(tuple(prompt), []).append(index)
+            by_prompt.setdefault(prompt, []).append(index)
         self._groups: list[list[int]] = []
         for members in by_prompt.values():
             # What shares a completion stays together where a prompt's pairs must part.
-            members.sort(key=lambda index: pairs[index][1])  # type: ignore[arg-type,return-value]
+            members.sort(key=lambda index: pairs[index][1])
             self._groups += [members[i : i + most] for i in range(0, len(members), most)]
 
     def __len__(self) -> int:

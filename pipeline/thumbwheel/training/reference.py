@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING, Any
 from thumbwheel.events import from_chat
 from thumbwheel.language_model.forward import Ids
 from thumbwheel.language_model.kept import Asked, Kept
-from thumbwheel.training.batches import Example, sequences_of
+from thumbwheel.training.batches import Example
+from thumbwheel.training.sequences import identity
 from thumbwheel.types import LogProb
 
 if TYPE_CHECKING:
     from thumbwheel.training.trainer import Trainer
 
 __all__ = ["give_reference"]
+
+_SIDES = ("chosen", "rejected")
+_AT_ONCE = 2000
+"""Pairs whose token ids are in memory."""
 
 
 def give_reference(trainer: "Trainer", kept: Kept[LogProb]) -> int:
@@ -31,33 +36,34 @@ def give_reference(trainer: "Trainer", kept: Kept[LogProb]) -> int:
     Returns:
         How many completions the model had to read.
     """
-    asked: dict[str, Asked] = {}
-    names: list[tuple[str, str]] = []
-    for pair in trainer.train_dataset:
-        chosen, rejected = (
-            _asked(pair, side, Ids(list(prompt), list(completion)))
-            for side, (prompt, completion) in zip(
-                ("chosen", "rejected"), sequences_of([pair], trainer.max_length), strict=True
-            )
-        )
-        names.append((str(chosen.name), str(rejected.name)))
-        asked |= {str(it.name): it for it in (chosen, rejected)}
-    missing = kept.look_up(list(asked.values()))
-    for part in trainer.collator.parts(_by_twos(missing)):
-        for pair, totals in zip(part, trainer.reference_of(part), strict=True):
-            scores = [
-                LogProb(total, len(it.ids.completion))
-                for total, it in zip(totals, pair["asked"], strict=True)
-            ]
-            kept.keep(pair["asked"], scores)
-    trainer.know_reference(
-        [kept[chosen].total for chosen, _ in names], [kept[rejected].total for _, rejected in names]
-    )
-    return len(missing)
+    dataset = trainer.train_dataset
+    totals: dict[str, list[float]] = {side: [] for side in _SIDES}
+    n_read = 0
+    for start in range(0, len(dataset), _AT_ONCE):
+        some = dataset.select(range(start, min(start + _AT_ONCE, len(dataset))))
+        asked = {side: [_asked(pair, side, trainer.max_length) for pair in some] for side in _SIDES}
+        distinct = {it.name: it for side in _SIDES for it in asked[side] if it.name not in kept}
+        missing = kept.look_up(list(distinct.values()))
+        for part in trainer.collator.parts(_by_twos(missing)):
+            for pair, read in zip(part, trainer.reference_of(part), strict=True):
+                scores = [
+                    LogProb(total, len(it.ids.completion))
+                    for total, it in zip(read, pair["asked"], strict=True)
+                ]
+                kept.keep(pair["asked"], scores)
+        n_read += len(missing)
+        for side in _SIDES:
+            totals[side] += [kept[it.name].total for it in asked[side]]
+    trainer.know_reference(totals["chosen"], totals["rejected"])
+    return n_read
 
 
-def _asked(pair: dict[str, Any], side: str, ids: Ids) -> Asked:
-    return Asked(str(tuple(ids)), from_chat(pair["prompt"]), pair[side][0]["content"], ids)
+def _asked(pair: dict[str, Any], side: str, max_length: int) -> Asked:
+    prompt: list[int] = pair["prompt_ids"]
+    # As TRL's collator cuts it.
+    ids = Ids(prompt, pair[f"{side}_ids"][: max_length - len(prompt)])
+    name = identity(ids.prompt) + identity(ids.completion)
+    return Asked(name, from_chat(pair["prompt"]), pair[side][0]["content"], ids)
 
 
 def _by_twos(missing: list[Asked]) -> list[Example]:

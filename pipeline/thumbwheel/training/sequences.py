@@ -1,8 +1,10 @@
 """Prompts with completions, as token ids, and what of them a model reads."""
 
+import hashlib
+from array import array
 from collections.abc import Sequence
 
-__all__ = ["Sequences", "by_prompt", "count_tokens", "n_read"]
+__all__ = ["Sequences", "by_prompt", "count_tokens", "identity", "n_read"]
 
 Sequences = Sequence[tuple[Sequence[int], Sequence[int]]]
 """The token ids of prompts, each with those of a completion behind it."""
@@ -14,6 +16,11 @@ def by_prompt(sequences: Sequences) -> dict[tuple[int, ...], list[tuple[int, ...
     for prompt, completion in sequences:
         found.setdefault(tuple(prompt), {})[tuple(completion)] = None
     return {prompt: list(completions) for prompt, completions in found.items()}
+
+
+def identity(ids: Sequence[int]) -> bytes:
+    """Return what stands for token ids where many are compared: 16 bytes, whatever their number."""
+    return hashlib.blake2b(array("q", ids).tobytes(), digest_size=16).digest()
 
 
 def n_read(branch: Sequence[int]) -> int:

@@ -25,6 +25,7 @@ from thumbwheel.errors import TrainingError
 from thumbwheel.training.batches import Example, StepSampler
 from thumbwheel.training.collating import Collator
 from thumbwheel.training.job import Progress
+from thumbwheel.training.sequences import identity
 from thumbwheel.training.shared_prompts import (
     MaskForm,
     attention_of,
@@ -68,11 +69,12 @@ class Trainer(DPOTrainer):
             return
         plain: Any = self.data_collator
         self.max_length: int = plain.max_length
-        longest = min(max(map(_length, self._pairs())), self.max_length)
+        lengths = [_length(pair) for pair in self._rows()]
+        longest = min(max(lengths), self.max_length)
         budget = 2 * pairs_at_once * longest
         square = attention_square(self._causal_model())
         self.collator = Collator(plain, budget=budget, square=square)
-        if reason := self._reason_to_read_plainly(self.collator, longest):
+        if reason := self._reason_to_read_plainly(self.collator, lengths):
             self.collator = Collator(plain, budget=budget, square=None)
             warn(
                 f"prompts are not shared in training, as {reason}; each pair is read as two whole "
@@ -87,7 +89,13 @@ class Trainer(DPOTrainer):
             loader: DataLoader[Any] = super().get_train_dataloader()
             return loader
         dataset = self._remove_unused_columns(self.train_dataset, description="training")
-        pairs = [(it["prompt_ids"], (it["chosen_ids"], it["rejected_ids"])) for it in dataset]
+        pairs = [
+            (
+                identity(pair["prompt_ids"]),
+                (identity(pair["chosen_ids"]), identity(pair["rejected_ids"])),
+            )
+            for pair in self._rows()
+        ]
         steps = DataLoader(
             dataset,
             batch_sampler=StepSampler(pairs, self.args.per_device_train_batch_size, self.args.seed),
@@ -166,16 +174,16 @@ class Trainer(DPOTrainer):
         # TRL's name for it; its own way to get there scores the whole dataset.
         self.precompute_ref_logps = True
 
-    def _reason_to_read_plainly(self, collator: Collator, longest: int) -> str | None:
+    def _reason_to_read_plainly(self, collator: Collator, lengths: Sequence[int]) -> str | None:
         """Have the model read packed sequences; return why it cannot, or None."""
         if self.aux_loss_enabled:
             return "the loss that balances its experts counts the tokens that are read"
         model = self._causal_model()
-        forms = mask_forms(model, longest)
+        forms = mask_forms(model, min(max(lengths), self.max_length))
         if not forms:
             return f"its attention is {attention_of(model)}, which takes no mask"
         self._policy.eval()
-        batch = self._prepare_inputs(collator.batch(self._sample(forms)))
+        batch = self._prepare_inputs(collator.batch(self._sample(forms, lengths)))
         return read_packed(model, forms, batch, self._log_probs)
 
     def _log_probs(self, batch: dict[str, Any]) -> torch.Tensor:
@@ -188,17 +196,15 @@ class Trainer(DPOTrainer):
         values: torch.Tensor = outputs.log_probs
         return values
 
-    def _sample(self, forms: Sequence[MaskForm]) -> list[Example]:
+    def _sample(self, forms: Sequence[MaskForm], lengths: Sequence[int]) -> list[Example]:
         """Return a few short pairs, and one that is longer than any window of the model."""
-        pairs = sorted(self._pairs(), key=_length)
-        sample = [pair for pair in pairs if pair["prompt_ids"] == pairs[0]["prompt_ids"]][:3]
-        sample += [pair for pair in pairs if pair["prompt_ids"] != pairs[0]["prompt_ids"]][:1]
+        order = sorted(range(len(lengths)), key=lambda index: lengths[index])
         window = max(form.window or 0 for form in forms)
-        return sample + [pair for pair in pairs if _length(pair) > window > 0][:1]
+        longer = [index for index in order if lengths[index] > window > 0]
+        return list(self._rows().select([*order[:4], *longer[:1]]))
 
-    def _pairs(self) -> list[Example]:
-        names = ("prompt_ids", "chosen_ids", "rejected_ids")
-        return list(self.train_dataset.select_columns(list(names)))
+    def _rows(self) -> datasets.Dataset:
+        return self.train_dataset.select_columns(["prompt_ids", "chosen_ids", "rejected_ids"])
 
     @property
     def _policy(self) -> torch.nn.Module:
