@@ -16,12 +16,15 @@ The ways:
 - `ours`: they are known from an earlier run or an evaluation.
 
 Operations are counted by torch's FlopCounterMode; attention's as full squares, causal ones as half.
-Seconds are the shortest of several rounds over all ways. Memory is what is held at most beyond what
-was held before: of the GPU where there is one, else resident. On a GPU all ways run in bfloat16.
+Seconds are the shortest of several rounds over all ways; without a GPU they are the processor's, of
+all cores together. Memory is what is held at most beyond what was held before: of the GPU where
+there is one, else resident. On a GPU all ways run in bfloat16.
 """
 
 import argparse
 import copy
+import ctypes
+import gc
 import json
 import random
 import sys
@@ -240,11 +243,9 @@ def measure(ways: Sequence[Way], rounds: int) -> dict[str, Cost]:
     for _ in range(rounds):
         for way in ways:
             with peak() as held:
-                start = time.perf_counter()
+                start = clock()
                 way.go()
-                if torch.cuda.is_available():
-                    torch.cuda.synchronize()
-                seconds[way.name].append(time.perf_counter() - start)
+                seconds[way.name].append(clock() - start)
             memory[way.name].append(held[0])
     return {
         way.name: Cost(
@@ -256,6 +257,14 @@ def measure(ways: Sequence[Way], rounds: int) -> dict[str, Cost]:
         )
         for way in ways
     }
+
+
+def clock() -> float:
+    """Return the seconds on the wall, or without a GPU those of the processor."""
+    if not torch.cuda.is_available():
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def padding(batches: list[dict[str, Any]]) -> float:
@@ -314,6 +323,9 @@ def peak() -> Iterator[list[int]]:
         yield held
         held[0] = torch.cuda.max_memory_allocated() - before
         return
+    gc.collect()
+    # What is free would hide what is taken.
+    ctypes.CDLL(None).malloc_trim(0)
     before, most, is_over = _resident(), [0], threading.Event()
 
     def watch() -> None:
