@@ -1,6 +1,7 @@
 """What the HTTP receiver keeps in its log is redacted before it is written, and read alike."""
 
 from contextlib import closing
+from typing import Any
 
 import pytest
 import requests
@@ -14,11 +15,24 @@ from thumbwheel.ingest.received import keeping
 from thumbwheel.plugin import PluginManager
 from thumbwheel_connectors.http.connector import HttpConnector
 
-MAPPING = {"prompt": "q", "completion": "a", "rating": "thumb", "rater": "user", "event_id": "id"}
-MAPPING |= {"occurred_at": "at", "anonymous": []}
+MAPPING: dict[str, Any] = {
+    "prompt": "q",
+    "completion": "a",
+    "rating": "thumb",
+    "rater": "user",
+    "event_id": "id",
+    "occurred_at": "at",
+    "anonymous": [],
+}
 # Presidio takes it for the number of a card.
 CARD_LIKE_TIME = 1772366400000005
-RECORD = {"q": "How?", "a": "So.", "thumb": "up", "user": "maria@example.com", "id": "x"}
+RECORD: dict[str, Any] = {
+    "q": "How?",
+    "a": "So.",
+    "thumb": "up",
+    "user": "maria@example.com",
+    "id": "x",
+}
 
 
 def kept(tmp_path, *records, **mapping):
@@ -37,7 +51,7 @@ def kept(tmp_path, *records, **mapping):
 @pytest.mark.parametrize("is_mapped", [True, False])
 def test_no_planted_secret_is_in_the_log(tmp_path, is_mapped):
     """In texts, in keys that nobody reads and in the names of keys, of either format."""
-    batch = [
+    batch: list[dict[str, Any]] = [
         {"q": f"see {secret} please", "a": f"No, {secret}", "extra": {secret: [secret]}}
         | {"thumb": "up", "user": f"u{n}", "id": f"e{n}"}
         for n, (secret, _) in enumerate(PLANTED.values())
@@ -94,7 +108,8 @@ def _fails(raw):
 def test_what_cannot_be_kept_alike_is_not_kept(tmp_path, change, error):
     """Rather than a vote that says something else, or a text that was not looked at."""
     parser = parser_for(SourceConfig(name="app", connector="http", mapping=MAPPING), tmp_path)
-    keep = keeping(_Failing(change), parser)
+    keep = keeping(_Failing(change), parser)  # type: ignore[arg-type]
+    assert keep is not None
     with pytest.raises(error):
         keep([b'{"q":"How?","a":"So.","thumb":"up","user":"u"}'])
     connector = HttpConnector(tmp_path / "log", port=0, allow_anonymous=True)
