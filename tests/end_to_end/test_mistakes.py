@@ -66,6 +66,11 @@ def flip_coins(project):
                     file.write(json.dumps(record | {"rating": rating, "user": f"u{user}"}) + "\n")
 
 
+def keep_few(project):
+    path = project / "feedback.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:36]))
+
+
 MISTAKES = {
     "no configuration": (lambda p: (p / "thumbwheel.toml").unlink(), 2, "thumbwheel init"),
     "not TOML": (lambda p: edit(p, '"tiny"', "tiny"), 2, "not valid TOML"),
@@ -78,6 +83,12 @@ MISTAKES = {
     "no model directory": (lambda p: (p / "model").unlink(), 2, "model"),
     "cut weights": (cut_weights, 2, "cannot load the model"),
     "nothing readable": (lambda p: edit(p, '"answer"', '"anser"'), 2, "no pairs"),
+    "too few asked": (
+        lambda p: edit(p, "min_prompts = 10", "min_prompts = 30"),
+        2,
+        "`max_generations` in [evaluation] is 20",
+    ),
+    "too few held out": (keep_few, 2, "no candidate is promoted on fewer than 10"),
     "votes by chance": (flip_coins, 7, "nothing was trained: an estimated "),
     "MLflow down": (
         lambda p: edit(

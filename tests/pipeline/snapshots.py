@@ -62,7 +62,7 @@ def snapshot(path, *rows, compared=(), prompts=None):
     return path
 
 
-def run(path, *uses, plugins=None, earlier=None, memory=None, **options):
+def run(path, *uses, plugins=None, earlier=None, memory=None, min_held_out=0, **options):
     plugins = plugins or PluginManager([PluginConfig(use=use) for use in uses], Path())
     return pair_snapshot(
         path,
@@ -70,6 +70,7 @@ def run(path, *uses, plugins=None, earlier=None, memory=None, **options):
         PairsConfig(**{"balance": [], **options}),
         held_out=0.3,
         judge=0.2,
+        min_held_out=min_held_out,
         memory=memory or SplitMemory(path.parent / "split.parquet"),
         work=path.parent / f"{path.name}-pairing",
         earlier=earlier,

@@ -64,6 +64,7 @@ def current_pairs(
                 judge=settings.dataset.judge,
                 memory=SplitMemory(settings.layout.split),
                 max_looks=settings.gate.max_looks,
+                min_held_out=settings.gate.min_prompts,
                 work=folder / "pairing",
                 earlier=settings.layout.pairing,
                 runner=chunk_runner(settings),
@@ -71,6 +72,8 @@ def current_pairs(
             )
         for name, failure in pairing.failed_plugins.items():
             display.warn(f"the pairs were made without the plugin {name}: {failure}")
+        if pairing.warning:
+            display.warn(pairing.warning)
         if warning := few_paired(pairing.completions):
             display.warn(warning)
         display.done(f"{len(pairing.pairs):,} pairs from {snapshot.n_completions:,} rated answers")

@@ -37,7 +37,12 @@ class NothingNew:
 
 
 def run_cycle(
-    config: Config, plugins: Plugins, observer: Observer, *, again: str | None = None
+    config: Config,
+    plugins: Plugins,
+    observer: Observer,
+    *,
+    again: str | None = None,
+    train_anyway: bool = False,
 ) -> CycleReport | NothingNew:
     """Turn the wheel once, or go on with a turn that was interrupted.
 
@@ -47,11 +52,13 @@ def run_cycle(
         observer: Told of the progress.
         again: A cycle, or the beginning of its id, whose candidate was refused and is to be decided
             on again, with what people have said since: that is a cycle that trains nothing.
+        train_anyway: Train on pairs of which too many seem wrong, and a candidate that too few
+            prompts are held out to promote.
 
     Raises:
         BusyError: Another cycle is running, or another process holds the store.
-        DataError: There are no pairs to train on, or none to evaluate on; or there is nothing to
-            decide on again.
+        DataError: There are no pairs to train on, or too few to evaluate on; or there is nothing
+            to decide on again.
         LimitError: Too many pairs are the wrong way round; nothing was trained.
         StaleEvidenceError: The champion is another one than the evidence is about.
         UnavailableError: MLflow or a source does not answer.
@@ -69,7 +76,7 @@ def run_cycle(
         if isinstance(journal, NothingNew):
             return journal
         try:
-            report = Turn(config, plugins, observer, registry, journal).finish()
+            report = Turn(config, plugins, observer, registry, journal, train_anyway).finish()
         except (InputError, LimitError, StaleEvidenceError, TrainingError) as error:
             journal.write("failed", {"error": str(error)})
             raise

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 from thumbwheel.config import Config
 from thumbwheel.cycle.evidence import Evidence, Unseen, pace_of
 from thumbwheel.cycle.journal import CycleJournal
-from thumbwheel.errors import DataError, LimitError
+from thumbwheel.errors import ConfigError, DataError, LimitError
 from thumbwheel.evidence.audit import audit_wrong_pairs
 from thumbwheel.evidence.budget import level_of_next_look, look_at
 from thumbwheel.evidence.evaluation import Evaluation
 from thumbwheel.evidence.gate import decide
-from thumbwheel.evidence.plan import in_a_line
+from thumbwheel.evidence.plan import doubt, in_a_line
 from thumbwheel.evidence.review import evidence_card, evidence_page
 from thumbwheel.pairs import Pairing, chunk_runner, pair_snapshot, votes_on
 from thumbwheel.pairs.dataset import (
@@ -96,12 +96,14 @@ class Turn:
         observer: Observer,
         registry: Registry,
         journal: CycleJournal,
+        train_anyway: bool = False,
     ) -> None:
         self._config = config
         self._plugins = plugins
         self._observer = observer
         self._registry = registry
         self._journal = journal
+        self._train_anyway = train_anyway
         plan = journal.plan
         assert plan is not None  # noqa: S101 - a journal that was begun has a plan
         self._plan = plan
@@ -153,6 +155,7 @@ class Turn:
             judge=self._config.dataset.judge,
             memory=memory,
             max_looks=self._config.gate.max_looks,
+            min_held_out=self._config.gate.min_prompts,
             work=work,
             earlier=layout.pairing,
             runner=chunk_runner(self._config),
@@ -160,9 +163,13 @@ class Turn:
         )
         for name, failure in pairing.failed_plugins.items():
             self._observer.warn(f"the set was made without the plugin {name}: {failure}")
+        if pairing.warning:
+            self._observer.warn(pairing.warning)
         if warning := few_paired(pairing.completions):
             self._observer.warn(warning)
-        self._refuse_wrong_pairs(pairing)
+        if not self._train_anyway:
+            self._refuse_too_few(pairing)
+            self._refuse_wrong_pairs(pairing)
         provenance = Provenance(
             snapshot=self._plan.snapshot,
             config=self._config.model_dump(mode="json", include={"votes", "pairs", "dataset"}),
@@ -195,6 +202,30 @@ class Turn:
         )
         return _Pairs(dataset, read_manifest(dataset.path))
 
+    def _refuse_too_few(self, pairing: Pairing) -> None:
+        """Refuse pairs of which too few prompts are held out to promote anything."""
+        least, most = self._config.gate.min_prompts, self._config.evaluation.max_generations
+        is_held_out = pc.equal(pairing.pairs["part"], Part.HELD_OUT)
+        n = len(pairing.pairs["prompt_id"].filter(is_held_out).unique())
+        if not n or not len(pairing.pairs) - pc.sum(is_held_out).as_py():
+            return  # That is told with what became of the answers.
+        limits = {
+            "`max_eval_pairs` in [dataset]": self._config.dataset.max_eval_pairs,
+            "`max_generations` in [evaluation]": most,
+        }
+        for name, limit in limits.items():
+            if limit is not None and limit < least:
+                raise ConfigError(
+                    f"nothing was trained: {name} is {limit:,}, and `min_prompts` in [gate] asks "
+                    f"for {least:,} held-out prompts; raise the one, or lower the other"
+                )
+        if n < least:
+            raise DataError(
+                f"nothing was trained: {n:,} prompts are held out, and no candidate is promoted "
+                f"on fewer than {least:,} (`min_prompts` in [gate]); about {least / n:.1f} times "
+                "as much feedback would do. `thumbwheel cycle --train-anyway` trains all the same"
+            )
+
     def _refuse_wrong_pairs(self, pairing: Pairing) -> None:
         """Refuse pairs of which too many are surely the wrong way round."""
         wrong = audit_wrong_pairs(self._journal.snapshot, pairing.pairs, self._config)
@@ -204,7 +235,8 @@ class Turn:
                 f"nothing was trained: an estimated {share.value:.0%} of the pairs are the wrong "
                 f"way round, {share.low:.0%} at least, and `max_wrong_pairs` in [audit] allows "
                 f"{limit:.0%}; `thumbwheel audit` says what to do about it, and a higher "
-                "`max_wrong_pairs` trains all the same (1 sets no limit)"
+                "`max_wrong_pairs` (1 sets no limit) or `thumbwheel cycle --train-anyway` trains "
+                "all the same"
             )
 
     def _train(self, pairs: _Pairs) -> TrainResult:
@@ -250,6 +282,8 @@ class Turn:
         votes = self._journal.snapshot / VOTES_FILE
         plan = evidence.plan(pace_of(votes, self._plan.data.votes))
         self._observer.done(in_a_line(plan))
+        if why := doubt(plan, self._config.gate):
+            self._observer.warn(why)
         return plan
 
     def _evaluate(

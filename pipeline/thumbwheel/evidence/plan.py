@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow.compute as pc
 
-from thumbwheel.config import Config
+from thumbwheel.config import Config, GateConfig
 from thumbwheel.evidence.answers import (
     COUNTS,
     NeededAnswers,
@@ -22,11 +22,12 @@ from thumbwheel.evidence.asked import Asked
 from thumbwheel.evidence.bench import Bench
 from thumbwheel.evidence.budget import one_share
 from thumbwheel.evidence.evaluation import answer
+from thumbwheel.evidence.gate import JUDGED
 from thumbwheel.evidence.judges import Judge, win_shares
 from thumbwheel.measures.statistics import cluster_means, clusters_needed, smallest_gain
 from thumbwheel.types import EvidencePlan, LanguageModel
 
-__all__ = ["Pace", "in_a_line", "plan_evidence"]
+__all__ = ["Pace", "doubt", "in_a_line", "plan_evidence"]
 
 _WIDEST = 0.35
 """Standard deviation of a win rate over clusters where it was not measured."""
@@ -35,6 +36,9 @@ _NARROWEST = 0.15
 """The least that is believed: answers of one model differ less than those of two."""
 
 _POWER = 0.8
+
+_LARGEST_GAIN = 0.5
+"""In win rate: a half is the champion's, and more than every answer cannot be won."""
 
 _TRIED = 4
 """Answers of the champion to each prompt, from which it is told how many there have to be."""
@@ -156,3 +160,20 @@ def in_a_line(plan: EvidencePlan) -> str:
         f"{who}; {plan.n_sealed:,} held-out prompts can show a gain of "
         f"{plan.smallest_gain:.2g}; harmless candidates pass the guards in {plan.harmless:.0%}"
     )
+
+
+def doubt(plan: EvidencePlan, config: GateConfig) -> str | None:
+    """Return why a candidate will hardly be promoted, whatever it is; None where it may be."""
+    if plan.judge is None and any(name.startswith(JUDGED) for name in config.improve):
+        return (
+            "no judge may decide yet, so that the candidate will be refused unless people compare "
+            "its answers (`thumbwheel annotate`, then `thumbwheel decide`); `thumbwheel power` "
+            "says what a judge lacks"
+        )
+    if plan.smallest_gain > _LARGEST_GAIN:
+        return (
+            f"the {plan.n_clusters:,} clusters of held-out prompts cannot show any gain at the "
+            f"level that the error budget leaves ({plan.level:.2%}), so that the candidate will be "
+            "refused; `thumbwheel power` says how many votes it takes"
+        )
+    return None

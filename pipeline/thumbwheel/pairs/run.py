@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,6 +25,7 @@ from thumbwheel.pairs.draw import draw_pairs
 from thumbwheel.pairs.evidence import Evidence, prompts_of, style_of, votes_about
 from thumbwheel.pairs.merge import merge_near_duplicates
 from thumbwheel.pairs.ray_tasks import pair_with_ray
+from thumbwheel.pairs.shares import share_that_holds_out
 from thumbwheel.pairs.split import SplitMemory
 from thumbwheel.plugin.host import Plugins
 from thumbwheel.store import COMPARISONS_FILE, FATES, RATED_FILE, VOTES_FILE
@@ -37,6 +39,9 @@ __all__ = ["DRAWN", "Pairing", "chunk_runner", "pair_snapshot"]
 DRAWN = PAIRS.append(pa.field("cluster_id", pa.string())).append(pa.field("part", pa.string()))
 """Pairs of the set: `tables.PAIRS`, the cluster of their prompt, and its `types.Part`."""
 
+_TRIES = 4
+"""Shares to try until enough prompts are held out."""
+
 _IDENTITIES = ["pair_id", "prompt_id", "chosen_id", "rejected_id", "confidence", "plugin", "origin"]
 
 
@@ -49,6 +54,7 @@ class Pairing:
         assigned: The part of every prompt with candidates, `split.ASSIGNED`.
         unbalanced: Style features whose difference could not be brought to zero.
         failed_plugins: What went wrong in plugins that were left out, by name.
+        raised_to: The share of prompts that is held out, where it is more than the configured one.
     """
 
     pairs: pa.Table
@@ -57,6 +63,19 @@ class Pairing:
     failed_plugins: Mapping[str, str]
     _files: CandidateFiles
     _out: pa.Table
+    raised_to: float | None = None
+
+    @property
+    def warning(self) -> str | None:
+        """What to say of the held-out share, where it is not the configured one."""
+        if self.raised_to is None:
+            return None
+        held_out = self.pairs.filter(pc.equal(self.pairs["part"], Part.HELD_OUT))
+        n = len(held_out["prompt_id"].unique())
+        return (
+            f"{self.raised_to:.0%} of the new prompts are held out, and not `held_out` of "
+            f"[dataset], so that there are {n:,} to judge by (`min_prompts` in [gate])"
+        )
 
     @cached_property
     def dropped(self) -> pa.Table:
@@ -184,6 +203,7 @@ def pair_snapshot(
     judge: float,
     memory: SplitMemory,
     max_looks: int | None = None,
+    min_held_out: int = 0,
     work: Path,
     earlier: Path | None = None,
     runner: ChunkRunner = pair_here,
@@ -202,6 +222,8 @@ def pair_snapshot(
         judge: Share of prompts that teach the judge.
         memory: The parts that prompts were in before; nothing is remembered here.
         max_looks: See `SplitMemory.assign`.
+        min_held_out: Prompts to hold out in any case: where `held_out` gives fewer in the set, and
+            a share up to `shares.MOST_HELD_OUT` gives as many, it takes the place of `held_out`.
         work: A directory for the candidates; one that is there already is replaced.
         earlier: The `work` of an earlier call: prompts that did not change since are not paired
             anew.
@@ -222,14 +244,74 @@ def pair_snapshot(
     files = _candidates(snapshot, plugins, config, work, earlier, runner, progress)
     candidates = files.read("candidates", _IDENTITIES)
     prompts = prompts_of(files)
-    assigned = memory.assign(
-        prompts["prompt_id"],
-        prompts["prompt"],
-        held_out=held_out,
-        judge=judge,
-        threshold=config.near_duplicate,
-        max_looks=max_looks,
+    style = style_of(files, config.balance)
+    evidence = (
+        votes_about(snapshot / VOTES_FILE, candidates, work)
+        if config.caps_raters
+        else Evidence(candidates, VOTES.empty_table())
     )
+
+    def split(share: float) -> _Split:
+        assigned = memory.assign(
+            prompts["prompt_id"],
+            prompts["prompt"],
+            held_out=share,
+            judge=judge,
+            threshold=config.near_duplicate,
+            max_looks=max_looks,
+        )
+        return _split_and_draw(assigned, candidates, style, evidence, config, plugins, share)
+
+    drawn = split(held_out)
+    if drawn.n_held_out < min_held_out:
+        drawn = _held_out_more(drawn, split, min_held_out, held_out=held_out, judge=judge)
+    fates, assigned = drawn.fates, drawn.assigned
+    fate = pa.array(fates, pa.string())
+    limits = pa.array([str(config.max_per_prompt), str(config.max_per_cluster)])
+    capped = pa.array([Fate.OVER_PROMPT_CAP, Fate.OVER_CLUSTER_CAP], pa.string())
+    detail = limits.take(pc.index_in(fate, capped))
+    by = pa.repeat(pa.scalar("draw"), len(fate))
+    out = pa.table({"fate": fate, "detail": detail, "by": by})
+    pairs = files.read("candidates")
+    pairs = pairs.append_column("cluster_id", drawn.clusters)
+    pairs = pairs.append_column("part", drawn.parts)
+    pairs = pairs.filter(pc.is_null(fate)).cast(DRAWN).sort_by("pair_id")
+    return Pairing(
+        pairs,
+        assigned,
+        sorted(drawn.unbalanced),
+        dict(plugins.failed),
+        files,
+        out,
+        raised_to=drawn.share if drawn.share > held_out else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Split:
+    """The candidates as a share of held-out prompts splits them, and what is drawn.
+
+    `fates`, `parts` and `clusters` are of each candidate; a fate of None is in the set.
+    """
+
+    share: float
+    assigned: pa.Table
+    parts: pa.Array
+    clusters: pa.Array
+    fates: npt.NDArray[np.object_]
+    unbalanced: set[str]
+    n_held_out: int
+
+
+def _split_and_draw(
+    assigned: pa.Table,
+    candidates: pa.Table,
+    style: npt.NDArray[np.float64],
+    evidence: Evidence,
+    config: PairsConfig,
+    plugins: Plugins,
+    share: float,
+) -> _Split:
     where = pc.index_in(candidates["prompt_id"], assigned["prompt_id"].combine_chunks())
     parts, clusters = (
         assigned[name].combine_chunks().take(where) for name in ("part", "cluster_id")
@@ -237,12 +319,6 @@ def pair_snapshot(
     fates = np.array(assigned["fate"].combine_chunks().take(where).to_pylist(), dtype=object)
     failed = pc.is_in(candidates["plugin"], pa.array(list(plugins.failed), pa.string()))
     fates[failed.to_numpy(zero_copy_only=False)] = Fate.PLUGIN_FAILED
-    style = style_of(files, config.balance)
-    evidence = (
-        votes_about(snapshot / VOTES_FILE, candidates, work)
-        if config.caps_raters
-        else Evidence(candidates, VOTES.empty_table())
-    )
     unbalanced: set[str] = set()
     for part in Part:
         is_in = pc.fill_null(pc.equal(parts, part), False).to_numpy(zero_copy_only=False)
@@ -257,16 +333,29 @@ def pair_snapshot(
         )
         fates[rows] = draw.fates.to_numpy(zero_copy_only=False)
         unbalanced.update(draw.unbalanced)
-    fate = pa.array(fates, pa.string())
-    limits = pa.array([str(config.max_per_prompt), str(config.max_per_cluster)])
-    capped = pa.array([Fate.OVER_PROMPT_CAP, Fate.OVER_CLUSTER_CAP], pa.string())
-    detail = limits.take(pc.index_in(fate, capped))
-    by = pa.repeat(pa.scalar("draw"), len(fate))
-    out = pa.table({"fate": fate, "detail": detail, "by": by})
-    pairs = files.read("candidates")
-    pairs = pairs.append_column("cluster_id", clusters).append_column("part", parts)
-    pairs = pairs.filter(pc.is_null(fate)).cast(DRAWN).sort_by("pair_id")
-    return Pairing(pairs, assigned, sorted(unbalanced), dict(plugins.failed), files, out)
+    is_held_out = pc.fill_null(pc.equal(parts, Part.HELD_OUT), False)
+    is_in_set = pc.and_(is_held_out, pa.array(fates == None))  # noqa: E711
+    n_held_out = len(candidates["prompt_id"].filter(is_in_set).unique())
+    return _Split(share, assigned, parts, clusters, fates, unbalanced, n_held_out)
+
+
+def _held_out_more(
+    first: _Split, split: Callable[[float], _Split], enough: int, *, held_out: float, judge: float
+) -> _Split:
+    """Return the candidates with so many held-out prompts in the set, if a larger share does it."""
+    drawn = first
+    for _ in range(_TRIES):
+        # The draw loses some.
+        parts = drawn.assigned["part"]
+        n_assigned = pc.sum(pc.equal(parts, Part.HELD_OUT), min_count=0).as_py()
+        wanted = n_assigned + enough - drawn.n_held_out
+        share = share_that_holds_out(drawn.assigned, wanted, held_out=held_out, judge=judge)
+        if share is None or share <= drawn.share:
+            break
+        drawn = split(share)
+        if drawn.n_held_out >= enough:
+            return drawn
+    return first
 
 
 def _candidates(

@@ -30,7 +30,7 @@ from thumbwheel.process.durable import replacing
 from thumbwheel.types import Part, Prompt
 from thumbwheel.types.fates import Fate
 
-__all__ = ["ASSIGNED", "SplitMemory", "part_of_cluster"]
+__all__ = ["ASSIGNED", "SplitMemory", "part_of_cluster", "place_of_cluster"]
 
 Strings: TypeAlias = Sequence[str] | pa.Array | pa.ChunkedArray
 Ints = npt.NDArray[np.int64]
@@ -43,12 +43,14 @@ ASSIGNED = pa.schema(
         ("fate", pa.string()),
         ("cluster_part", pa.string()),
         ("is_retired", pa.bool_()),
+        ("is_open", pa.bool_()),
         *FINGERPRINTS,
     ]
 )
 """The part of each prompt: a `types.Part`, or null for one that is left out for good, and `fate` is
 then that of its pairs. `cluster_part` is where its cluster lies. `is_retired` tells who is held out
-no longer. `words_id` and `signature` are the prompt's fingerprint."""
+no longer, `is_open` whose cluster nobody has seen yet, so that its part follows from the shares.
+`words_id` and `signature` are the prompt's fingerprint."""
 
 _REMEMBERED = pa.schema(
     [
@@ -68,9 +70,14 @@ _LEARNT = (Part.HELD_OUT, Part.JUDGE, Part.TRAIN)
 _HELD_OUT, _JUDGE, _TRAIN = range(len(_LEARNT))
 
 
+def place_of_cluster(cluster_id: str) -> float:
+    """Return where a cluster lies between 0 and 1: what is below the share is held out."""
+    return int(cluster_id[:8], 16) / 2**32
+
+
 def part_of_cluster(cluster_id: str, held_out: float, judge: float) -> Part:
     """Return the part of a cluster that nobody has seen yet, given the shares of two of them."""
-    place = int(cluster_id[:8], 16) / 2**32
+    place = place_of_cluster(cluster_id)
     if place < held_out:
         return Part.HELD_OUT
     return Part.JUDGE if place < held_out + judge else Part.TRAIN
@@ -160,6 +167,7 @@ class SplitMemory:
             "fate": pc.if_else(left_out, Fate.ACROSS_SPLIT, None),
             "cluster_part": names,
             "is_retired": pa.array(is_retired),
+            "is_open": pa.array(~np.isin(members[rows], remembered)),
             **dict(zip(FINGERPRINTS.names, together.take(rows).columns, strict=True)),
         }
         return pa.table(columns).cast(ASSIGNED)

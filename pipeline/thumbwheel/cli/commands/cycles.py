@@ -82,16 +82,25 @@ def pairs(
 
 
 @cycle_commands.command()
-def cycle(config: ConfigOption = DEFAULT_CONFIG) -> None:
+def cycle(
+    config: ConfigOption = DEFAULT_CONFIG,
+    train_anyway: Annotated[
+        bool,
+        typer.Option(
+            "--train-anyway", help="Train what cannot be promoted, or on pairs that seem wrong."
+        ),
+    ] = False,
+) -> None:
     """Turn the wheel once: ingest, pair, train, evaluate, decide, register.
 
     A cycle that was interrupted goes on where it stopped. When nothing changed since the last one,
-    nothing is done.
+    nothing is done. Nothing is trained where too few prompts are held out to promote a candidate,
+    or where too many pairs are surely the wrong way round.
     """
-    _turn(config)
+    _turn(config, train_anyway=train_anyway)
 
 
-def _turn(config: Path, again: str | None = None) -> None:
+def _turn(config: Path, again: str | None = None, train_anyway: bool = False) -> None:
     from thumbwheel.cli.show.cycle import print_nothing_new, print_report
     from thumbwheel.cli.show.progress import StageDisplay
     from thumbwheel.cycle.run import NothingNew, run_cycle
@@ -100,7 +109,7 @@ def _turn(config: Path, again: str | None = None) -> None:
     settings = load_config(config)
     console = make_console()
     with StageDisplay(console) as display, isolated_plugins(settings) as plugins:
-        outcome = run_cycle(settings, plugins, display, again=again)
+        outcome = run_cycle(settings, plugins, display, again=again, train_anyway=train_anyway)
     if isinstance(outcome, NothingNew):
         print_nothing_new(console, outcome.cycle_id, f"-c {config}")
     else:
