@@ -55,6 +55,7 @@ max_per_cluster = 6
 
 [audit]
 intended = ["exclamations", "sentiment", "length", "lists"]
+max_wrong_pairs = 1             # noise is trained on too, to show what the gate says of it
 
 [dataset]
 held_out = 0.3
