@@ -12,14 +12,13 @@ import pyarrow.parquet as pq
 from thumbwheel.config import Config
 from thumbwheel.cycle.evidence import Evidence, Unseen, pace_of
 from thumbwheel.cycle.journal import CycleJournal
-from thumbwheel.errors import ConfigError, DataError, LimitError
-from thumbwheel.evidence.audit import audit_wrong_pairs
+from thumbwheel.cycle.refusals import refuse_none, refuse_too_few, refuse_wrong
 from thumbwheel.evidence.budget import level_of_next_look, look_at
 from thumbwheel.evidence.evaluation import Evaluation
 from thumbwheel.evidence.gate import decide
 from thumbwheel.evidence.plan import doubt, in_a_line
 from thumbwheel.evidence.review import evidence_card, evidence_page
-from thumbwheel.pairs import Pairing, chunk_runner, pair_snapshot, votes_on
+from thumbwheel.pairs import chunk_runner, pair_snapshot, votes_on
 from thumbwheel.pairs.dataset import (
     PART_FILES,
     read_clusters,
@@ -45,7 +44,6 @@ from thumbwheel.types import (
     Promotion,
     Provenance,
 )
-from thumbwheel.types.fates import completions_in_words, pairs_in_words
 
 __all__ = ["Turn", "take_over"]
 
@@ -168,8 +166,8 @@ class Turn:
         if warning := few_paired(pairing.completions):
             self._observer.warn(warning)
         if not self._train_anyway:
-            self._refuse_too_few(pairing)
-            self._refuse_wrong_pairs(pairing)
+            refuse_too_few(self._config, pairing.pairs)
+            refuse_wrong(self._config, pairing.pairs, snapshot)
         provenance = Provenance(
             snapshot=self._plan.snapshot,
             config=self._config.model_dump(mode="json", include={"votes", "pairs", "dataset"}),
@@ -192,8 +190,7 @@ class Turn:
             self._config.dataset,
             provenance,
         )
-        if not (dataset.n_train and dataset.n_eval):
-            raise DataError(_no_pairs(dataset, pairing))
+        refuse_none(dataset, pairing)
         shutil.rmtree(layout.pairing, ignore_errors=True)
         work.rename(layout.pairing)
         self._observer.done(
@@ -201,43 +198,6 @@ class Turn:
             f"{dataset.n_eval:,} held out ({dataset.n_eval_prompts:,} prompts)"
         )
         return _Pairs(dataset, read_manifest(dataset.path))
-
-    def _refuse_too_few(self, pairing: Pairing) -> None:
-        """Refuse pairs of which too few prompts are held out to promote anything."""
-        least, most = self._config.gate.min_prompts, self._config.evaluation.max_generations
-        is_held_out = pc.equal(pairing.pairs["part"], Part.HELD_OUT)
-        n = len(pairing.pairs["prompt_id"].filter(is_held_out).unique())
-        if not n or not len(pairing.pairs) - pc.sum(is_held_out).as_py():
-            return  # That is told with what became of the answers.
-        limits = {
-            "`max_eval_pairs` in [dataset]": self._config.dataset.max_eval_pairs,
-            "`max_generations` in [evaluation]": most,
-        }
-        for name, limit in limits.items():
-            if limit is not None and limit < least:
-                raise ConfigError(
-                    f"nothing was trained: {name} is {limit:,}, and `min_prompts` in [gate] asks "
-                    f"for {least:,} held-out prompts; raise the one, or lower the other"
-                )
-        if n < least:
-            raise DataError(
-                f"nothing was trained: {n:,} prompts are held out, and no candidate is promoted "
-                f"on fewer than {least:,} (`min_prompts` in [gate]); about {least / n:.1f} times "
-                "as much feedback would do. `thumbwheel cycle --train-anyway` trains all the same"
-            )
-
-    def _refuse_wrong_pairs(self, pairing: Pairing) -> None:
-        """Refuse pairs of which too many are surely the wrong way round."""
-        wrong = audit_wrong_pairs(self._journal.snapshot, pairing.pairs, self._config)
-        limit, share = self._config.audit.max_wrong_pairs, wrong.share
-        if share is not None and share.low > limit:
-            raise LimitError(
-                f"nothing was trained: an estimated {share.value:.0%} of the pairs are the wrong "
-                f"way round, {share.low:.0%} at least, and `max_wrong_pairs` in [audit] allows "
-                f"{limit:.0%}; `thumbwheel audit` says what to do about it, and a higher "
-                "`max_wrong_pairs` (1 sets no limit) or `thumbwheel cycle --train-anyway` trains "
-                "all the same"
-            )
 
     def _train(self, pairs: _Pairs) -> TrainResult:
         self._observer.stage("train")
@@ -377,14 +337,3 @@ class Turn:
             "plugins": ", ".join(plugin.use for plugin in self._config.plugins),
             **{f"training.{key}": value for key, value in training.items()},
         }
-
-
-def _no_pairs(dataset: PreferenceDataset, pairing: Pairing) -> str:
-    side = "to train on" if not dataset.n_train else "held out to evaluate on"
-    answers, dropped = pairing.completions, pairing.dropped_pairs()
-    found = [f"{n:,} {words}" for words, n in completions_in_words(answers).items()]
-    found += [f"{n:,} pairs dropped: {words}" for words, n in pairs_in_words(dropped).items()]
-    return (
-        f"no pairs {side}; rated answers: {', '.join(found) or 'none'}. "
-        "Collect more feedback, or loosen the plugins (`thumbwheel pairs` shows what they do)"
-    )

@@ -19,7 +19,7 @@ from thumbwheel.pairs.exports import (
     training_side,
     unpaired_votes,
 )
-from thumbwheel.pairs.run import DRAWN
+from thumbwheel.pairs.pairing import DRAWN
 from thumbwheel.pairs.split import SplitMemory
 from thumbwheel.tables import RATED, VOTES
 from thumbwheel.types import Part, Provenance

@@ -20,7 +20,7 @@ from thumbwheel.events import text_identity
 from thumbwheel.home import Layout
 from thumbwheel.pairs.dataset import write_dataset
 from thumbwheel.pairs.lineage import LINEAGE, lineage_table
-from thumbwheel.pairs.run import DRAWN
+from thumbwheel.pairs.pairing import DRAWN
 from thumbwheel.tables import PAIRS, VOTES
 from thumbwheel.types import Part, PluginInfo, Provenance
 
