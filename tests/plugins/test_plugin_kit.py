@@ -233,7 +233,7 @@ def test_small_tables_for_tests_of_ones_own():
     """Texts and votes in, pairs of texts out."""
     rated = rated_table({"One?": [("a", 2, 0), ("b", 0, 2)], "Two?": [("c", 0, 1), ("d", 1, 0)]})
     assert made_pairs(BestWorst(), rated) == [("a", "b"), ("d", "c")]
-    pairs = pair_table([("short", "much longer"), ("same", "size")])
+    pairs = pair_table([("short", "very much longer"), ("same", "size")])
     reasons = LengthMatch().screen_pairs(pairs)
     assert reasons["pair_id"].to_pylist() == [pairs["pair_id"][0].as_py()]
 

@@ -43,6 +43,7 @@ class MLflowConnector(RatingOptions):
         down: See `RatingOptions`.
         withdrawn: See `RatingOptions`.
         scale: See `RatingOptions`.
+        rank: See `RatingOptions`.
         null_is: See `RatingOptions`.
     """
 

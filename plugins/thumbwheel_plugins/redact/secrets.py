@@ -19,10 +19,11 @@ _TABLE = [
     (
         "PRIVATE_KEY",
         ["PRIVATE KEY"],
-        # A whole block, or a header and the lines of one that was cut.
+        # A whole block, or a header and the lines of one that was cut. No group is repeated
+        # possessively: Python 3.11 may then overlook a match (python/cpython#101955).
         r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
-        r"(?:(?:[^-]|-(?!----))*+-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
-        r"|(?:(?:\s|\\[nr])*+[A-Za-z0-9+/=]{16,}+)*+)",
+        r"(?:[^-]*(?:-(?!----)[^-]*)*-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+        r"|(?:(?:\s|\\[nr])*[A-Za-z0-9+/=]{16,}+)*)",
     ),
     (
         "AWS_KEY",
