@@ -275,7 +275,8 @@ def test_who_says_nothing_makes_room(connector, url, monkeypatch, limit):
     monkeypatch.setattr(guarded, limit, 20)
     connections = [connect(url) for _ in range(30)]
     wait_until(lambda: len(select.select(connections, [], [], 0)[0]) >= 10)
-    assert select.select(connections, [], [], 0)[0][0] is connections[0]
+    # Those that came at nearly the same moment may be taken for each other.
+    assert not {*select.select(connections, [], [], 0)[0]} & {*connections[20:]}
     started = time.monotonic()
     assert post(url, vote(1)).status_code == 202
     assert time.monotonic() - started < 2
